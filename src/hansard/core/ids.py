@@ -1,0 +1,62 @@
+"""Identifiers: what callers may choose, and the time-sortable ones made here.
+
+Ids made here are a prefix and a ULID (https://github.com/ulid/spec): 48 bits of
+milliseconds, 80 random bits, in 26 characters of Crockford's base 32.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+
+from hansard.core.errors import InvalidInput
+
+ID_MAX = 128
+
+Clock = Callable[[], int]
+"""Gives the present time in microseconds since 1970, UTC."""
+
+EntropySource = Callable[[int], bytes]
+"""Gives that many random bytes."""
+
+_ID = re.compile(r"[A-Za-z0-9_\-:.]{1,128}")
+_STRICT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
+
+
+def check_id(value: str, noun: str) -> str:
+    """Return ``value`` if it can name a ``noun``.
+
+    Raises:
+        InvalidInput: Unless it is 1-128 characters of ``A-Z a-z 0-9 _ - : .``.
+    """
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise InvalidInput(
+            f"{noun} must be 1 to {ID_MAX} characters of A-Z a-z 0-9 _ - : .",
+            code="invalid_id",
+            field=noun,
+        )
+    return value
+
+
+def check_strict_id(value: str, noun: str) -> str:
+    """Return ``value`` if ``POST /v1/sessions`` accepts it: ``[A-Za-z0-9_-]{1,128}``."""
+    if not isinstance(value, str) or not _STRICT_ID.fullmatch(value):
+        raise InvalidInput(
+            f"{noun} must be 1 to {ID_MAX} characters of A-Z a-z 0-9 _ -",
+            code="invalid_id",
+            field=noun,
+        )
+    return value
+
+
+def make_ulid(now_us: int, entropy: EntropySource = os.urandom) -> str:
+    """Make a ULID: 26 characters that sort by time.
+
+    >>> make_ulid(1_700_000_000_000_000, bytes)
+    '01HF7YAT000000000000000000'
+    """
+    value = ((now_us // 1000) << 80) | int.from_bytes(entropy(10), "big")
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -1,0 +1,39 @@
+"""Money: ``int`` nano-dollars (1e-9 USD) inside, a decimal string outside; never a float."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+from hansard.core.errors import InvalidInput
+
+NANO = 1_000_000_000
+COST_MAX_NANOUSD = 10**18  # one billion dollars: sums stay within 64 bits
+
+
+def format_usd(cost_nanousd: int) -> str:
+    """Write nano-dollars as a decimal string of dollars, without trailing zeros.
+
+    >>> format_usd(9_420_000), format_usd(-1_500_000_000), format_usd(0)
+    ('0.00942', '-1.5', '0')
+    """
+    whole, nanos = divmod(abs(cost_nanousd), NANO)
+    text = f"{whole}.{nanos:09d}".rstrip("0").rstrip(".")
+    return f"-{text}" if cost_nanousd < 0 else text
+
+
+def parse_usd(text: str) -> int:
+    """Read dollars as nano-dollars, rounding half up past the ninth decimal.
+
+    Raises:
+        InvalidInput: If it is not a finite decimal number of at most a billion dollars.
+
+    >>> parse_usd("0.00942"), parse_usd("1e-9")
+    (9420000, 1)
+    """
+    try:
+        amount = Decimal(text)
+    except (InvalidOperation, TypeError, ValueError) as exc:
+        raise InvalidInput("cost must be a decimal string", code="invalid_cost") from exc
+    if not amount.is_finite() or abs(amount) * NANO > COST_MAX_NANOUSD:
+        raise InvalidInput("cost is out of range", code="invalid_cost")
+    return int((amount * NANO).to_integral_value(rounding=ROUND_HALF_UP))

@@ -1,0 +1,252 @@
+"""Sessions: one conversation's record, and what callers may ask and change of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from hansard.core import strict_json
+from hansard.core.errors import InvalidInput
+from hansard.core.ids import Clock, check_id, make_ulid
+from hansard.core.messages import NewMessage
+from hansard.core.paging import check_limit
+from hansard.core.strict_json import check_text
+from hansard.core.usage import UsageTotals
+
+NAME_LENGTH_MAX = 256
+TITLE_LENGTH_MAX = 1_024
+SYSTEM_PROMPT_LENGTH_MAX = 1_000_000
+SORTS: Final = frozenset({"created_at", "-created_at", "updated_at", "-updated_at"})
+
+
+class Unset(Enum):
+    """The absence of a change, where None is a value."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session without its messages.
+
+    Attributes:
+        id: The session's id, unique in its tenant.
+        owner: Subject of the token that made it; None without authentication.
+        version: Grows by one with every change; the ETag.
+        message_count: Messages held, hence also the next ``seq``.
+        digest: Digest chain's head as hex.
+        forked_at_seq: Number of messages taken over from the parent.
+        cost_data: Opaque object of the clients, merged per key.
+    """
+
+    id: str
+    owner: str | None
+    agent: str | None
+    title: str | None
+    model: str | None
+    system_prompt: str | None
+    metadata: dict[str, Any]
+    cost_data: dict[str, Any]
+    archived: bool
+    parent_session_id: str | None
+    forked_at_seq: int | None
+    message_count: int
+    turn_count: int
+    version: int
+    usage: UsageTotals
+    digest: str
+    created_at_us: int
+    updated_at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """A checked session to be made, with its first messages."""
+
+    id: str
+    owner: str | None
+    agent: str | None
+    title: str | None
+    model: str | None
+    system_prompt: str | None
+    metadata: str
+    cost_data: str
+    messages: list[NewMessage]
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChanges:
+    """Checked changes to a session; ``UNSET`` leaves a field as it is.
+
+    ``metadata`` replaces; ``cost_data`` is merged per top-level key.
+    """
+
+    title: str | None | Unset = UNSET
+    metadata: dict[str, Any] | Unset = UNSET
+    archived: bool | Unset = UNSET
+    cost_data: dict[str, Any] | None = None
+
+    def names(self) -> list[str]:
+        """Names of the fields that are to change."""
+        fields = ("title", "metadata", "archived")
+        names = [field for field in fields if getattr(self, field) is not UNSET]
+        return [*names, "cost_data"] if self.cost_data else names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionQuery:
+    """Which sessions to list; every part given must hold.
+
+    Attributes:
+        search: Text that the title, the agent or the id contains, in any case (ASCII).
+        sort: ``created_at`` or ``updated_at``; with ``-`` the newest first.
+        created_before_us: Exclusive; the lower bounds are inclusive.
+    """
+
+    limit: int = 50
+    cursor: str | None = None
+    agent: str | None = None
+    owner: str | None = None
+    search: str | None = None
+    archived: bool | None = None
+    sort: str = "-created_at"
+    created_after_us: int | None = None
+    created_before_us: int | None = None
+    updated_after_us: int | None = None
+
+    def __post_init__(self) -> None:
+        check_limit(self.limit)
+        if self.sort not in SORTS:
+            raise InvalidInput(
+                f"sort must be one of {', '.join(sorted(SORTS))}", code="invalid_sort"
+            )
+        for field in ("agent", "owner", "search"):
+            value = getattr(self, field)
+            if value is not None:
+                check_text(value, field, length_max=NAME_LENGTH_MAX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveReceipt:
+    """What a whole-list save did: how many messages were added, and how many gave way."""
+
+    version: int
+    message_count: int
+    appended: int
+    replaced: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateReceipt:
+    """The session after an update, and the names of what changed."""
+
+    session: Session
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """Outcome of recomputing a session's digest chain.
+
+    Attributes:
+        messages: How many messages were read.
+        digest: The recomputed head as hex.
+        first_bad_seq: First message that breaks the chain; None if all is well.
+    """
+
+    ok: bool
+    messages: int
+    digest: str
+    first_bad_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeReport:
+    """Sessions that a purge removed, or would remove."""
+
+    sessions: int
+    messages: int
+    dry_run: bool
+
+
+def check_new_session(
+    *,
+    session_id: str | None,
+    owner: str | None,
+    agent: str | None,
+    title: str | None,
+    model: str | None,
+    system_prompt: str | None,
+    metadata: Mapping[str, Any] | None,
+    cost_data: Mapping[str, Any] | None,
+    messages: list[NewMessage],
+    clock: Clock,
+) -> NewSession:
+    """Check a session before it is made; an absent id is made.
+
+    Raises:
+        InvalidInput: If any part cannot be recorded.
+    """
+    now_us = clock()
+    return NewSession(
+        id="sess_" + make_ulid(now_us)
+        if session_id is None
+        else check_id(session_id, "session_id"),
+        owner=owner,
+        agent=_optional(agent, "agent", NAME_LENGTH_MAX),
+        title=_optional(title, "title", TITLE_LENGTH_MAX),
+        model=_optional(model, "model", NAME_LENGTH_MAX),
+        system_prompt=_optional(system_prompt, "system_prompt", SYSTEM_PROMPT_LENGTH_MAX),
+        metadata=strict_json.dumps(check_object(metadata, "metadata")),
+        cost_data=strict_json.dumps(check_object(cost_data, "cost_data")),
+        messages=messages,
+        at_us=now_us,
+    )
+
+
+def check_changes(
+    *,
+    title: str | None | Unset = UNSET,
+    metadata: Mapping[str, Any] | None | Unset = UNSET,
+    archived: bool | Unset = UNSET,
+    cost_data: Mapping[str, Any] | None = None,
+) -> SessionChanges:
+    """Check changes to a session; metadata of None empties it."""
+    if archived is not UNSET and not isinstance(archived, bool):
+        raise InvalidInput("archived must be true or false", code="invalid_field", field="archived")
+    return SessionChanges(
+        title=title if title is UNSET else _optional(title, "title", TITLE_LENGTH_MAX),
+        metadata=metadata if metadata is UNSET else check_object(metadata, "metadata"),
+        archived=archived,
+        cost_data=None if cost_data is None else check_object(cost_data, "cost_data"),
+    )
+
+
+def check_object(value: Mapping[str, Any] | None, field: str) -> dict[str, Any]:
+    """Return a JSON object that the record can hold; None is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{field} must be an object", code="invalid_field", field=field)
+    strict_json.canonicalize(value)
+    strict_json.dumps(value)
+    return dict(value)
+
+
+def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge per top-level key; the new value wins, and None is a value.
+
+    >>> merge({"a": {"x": 1}, "b": 1}, {"a": {"y": 2}, "c": None})
+    {'a': {'y': 2}, 'b': 1, 'c': None}
+    """
+    return {**old, **new}
+
+
+def _optional(value: str | None, field: str, length_max: int) -> str | None:
+    return None if value is None else check_text(value, field, length_max=length_max)

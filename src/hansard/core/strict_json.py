@@ -1,0 +1,191 @@
+"""JSON as it may enter the record, and its two written forms.
+
+``loads`` refuses what one backend or reader could not hold: NaN and infinities, duplicate
+keys, lone surrogates, NUL, nesting deeper than ``DEPTH_MAX``. ``dumps`` keeps the order of
+keys and is what is stored; ``canonicalize`` is RFC 8785 and is what is hashed.
+
+One extension of RFC 8785: an integer beyond 2**53 is written with all its digits, since
+rounding it would give two different records one digest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+
+from hansard.core.errors import InvalidInput
+
+DEPTH_MAX = 64
+
+_STORED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_SORTED = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
+)
+_STRING = json.JSONEncoder(ensure_ascii=False).encode
+# Text in which json's sorted form may differ from RFC 8785: a float or a long integer after
+# a delimiter, or a character that sorts differently in UTF-16. False alarms only cost time.
+_MAY_DIFFER = re.compile(r"(?:^|[:,\[])-?(?:\d+[.eE]|\d{16})|[\ue000-\U0010ffff]")
+_NUL = "\\u0000"
+
+
+def loads(data: bytes | str) -> Any:
+    """Parse one JSON text.
+
+    Raises:
+        InvalidInput: With code ``invalid_json``, if it is not JSON or not acceptable.
+    """
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        value = _DECODER.decode(text)
+    except RecursionError as exc:
+        raise _too_deep() from exc
+    except UnicodeDecodeError as exc:
+        raise _refuse("not UTF-8") from exc
+    except json.JSONDecodeError as exc:
+        raise _refuse(f"{exc.msg} at character {exc.pos}") from exc
+    except ValueError as exc:
+        raise _refuse(str(exc)) from exc
+    if text.count("[") + text.count("{") > DEPTH_MAX:
+        _check_depth(value)
+    if "\\u" in text:
+        _check_text(_STRING(value))
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Write compact JSON in the given order of keys, for storage.
+
+    Raises:
+        InvalidInput: If the value has something that ``loads`` would refuse.
+    """
+    try:
+        text = _STORED.encode(value)
+    except RecursionError as exc:
+        raise _too_deep() from exc
+    except (ValueError, TypeError) as exc:
+        raise _refuse(str(exc)) from exc
+    if text.count("[") + text.count("{") > DEPTH_MAX:
+        _check_depth(value)
+    _check_text(text)
+    return text
+
+
+def canonicalize(value: Any) -> bytes:
+    """Write the canonical form of RFC 8785, as UTF-8.
+
+    Raises:
+        InvalidInput: If the value is not acceptable JSON.
+
+    >>> canonicalize({"b": 1.0, "a": "é"})
+    b'{"a":"\\xc3\\xa9","b":1}'
+    """
+    try:
+        text = _SORTED.encode(value)
+        if _MAY_DIFFER.search(text):
+            text = "".join(_write(value))
+        return text.encode()
+    except RecursionError as exc:
+        raise _too_deep() from exc
+    except UnicodeEncodeError as exc:
+        raise _refuse("a lone surrogate") from exc
+    except (ValueError, TypeError) as exc:
+        raise _refuse(str(exc)) from exc
+
+
+def check_text(value: str, field: str, *, length_max: int) -> str:
+    """Return a text field if it can be stored: no NUL, no lone surrogate, not too long."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field} must be a string", code="invalid_field", field=field)
+    if len(value) > length_max:
+        raise InvalidInput(
+            f"{field} is longer than {length_max} characters", code="invalid_field", field=field
+        )
+    if not value.isascii() or "\0" in value:
+        _check_text(_STRING(value))
+    return value
+
+
+def _refuse(reason: str) -> InvalidInput:
+    return InvalidInput(f"not acceptable JSON: {reason}", code="invalid_json", reason=reason)
+
+
+def _too_deep() -> InvalidInput:
+    return _refuse(f"nested deeper than {DEPTH_MAX}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number is out of range")
+    return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_float
+)
+
+
+def _check_text(text: str) -> None:
+    """Check JSON text for what a string may not hold."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise _refuse("a lone surrogate") from exc
+    if _NUL in text and re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
+        raise _refuse("a NUL character")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEPTH_MAX + 1):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list, tuple))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _write(value: Any) -> list[str]:
+    match value:
+        case bool() | None:
+            return ["true" if value else "null" if value is None else "false"]
+        case int():
+            return [str(int(value))]
+        case float():
+            return [rfc8785.dumps(value).decode()]
+        case str():
+            return [_STRING(value)]
+        case Mapping():
+            pieces = ["{"]
+            for key in sorted(value, key=lambda key: key.encode("utf-16-be")):
+                pieces += [_STRING(key), ":", *_write(value[key]), ","]
+            pieces[-1 if len(pieces) > 1 else len(pieces) :] = ["}"]
+            return pieces
+        case list() | tuple():
+            pieces = ["["]
+            for item in value:
+                pieces += [*_write(item), ","]
+            pieces[-1 if len(pieces) > 1 else len(pieces) :] = ["]"]
+            return pieces
+        case _:
+            raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,46 @@
+"""Time: ``int`` microseconds since 1970 UTC inside, RFC 3339 in UTC outside."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from hansard.core.errors import InvalidInput
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def format_us(time_us: int) -> str:
+    """Write a time as RFC 3339 with six decimals.
+
+    >>> format_us(1_700_000_000_000_001)
+    '2023-11-14T22:13:20.000001Z'
+    """
+    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_us(text: str, field: str = "time") -> int:
+    """Read an RFC 3339 time; digits past the microsecond are cut.
+
+    Raises:
+        InvalidInput: If it is not RFC 3339 with a zone, or not a date.
+
+    >>> parse_us("2023-11-14T23:13:20.000001+01:00")
+    1700000000000001
+    """
+    if isinstance(text, str) and (match := _RFC3339.fullmatch(text)):
+        fraction = match[1] or ""
+        cut = text.replace(fraction, fraction[:7], 1) if fraction else text
+        try:
+            return (datetime.fromisoformat(cut.upper()) - _EPOCH) // _MICROSECOND
+        except (ValueError, OverflowError):
+            pass
+    raise InvalidInput(
+        f"{field} must be an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z",
+        code="invalid_time",
+        field=field,
+    )

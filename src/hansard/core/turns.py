@@ -1,0 +1,148 @@
+"""Turns: one exchange with a model, recorded whole and once.
+
+The caller names the turn; the same name with the same content is the same turn, and with
+other content a conflict. ``content_hash`` decides which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hansard.core import strict_json
+from hansard.core.errors import InvalidInput
+from hansard.core.ids import Clock, check_id, make_ulid
+from hansard.core.messages import NewMessage, check_messages
+from hansard.core.usage import ENTRIES_MAX, NewUsage, UsageTotals, check_usage
+
+STATUSES: Final = frozenset({"in_progress", "completed", "failed", "interrupted"})
+SEQ_MAX = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTurn:
+    """A checked turn, or (``turn_id`` None) messages that belong to no turn."""
+
+    turn_id: str | None
+    status: str
+    messages: list[NewMessage]
+    usage: list[NewUsage]
+    content_hash: bytes
+    expected_seq: int | None
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """A recorded turn; ``first_seq`` and ``last_seq`` are None if no message of it is left."""
+
+    turn_id: str
+    status: str
+    first_seq: int | None
+    last_seq: int | None
+    version: int
+    usage: UsageTotals
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnReceipt:
+    """What the caller is told, now and whenever the same turn is sent again.
+
+    Attributes:
+        version: The session's version with this turn in it.
+        usage: The session's running totals with this turn in them.
+        replayed: The turn had been recorded before; nothing was written.
+    """
+
+    turn_id: str
+    first_seq: int | None
+    last_seq: int | None
+    version: int
+    usage: UsageTotals
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendReceipt:
+    """Where appended messages landed."""
+
+    first_seq: int | None
+    last_seq: int | None
+    version: int
+
+
+def check_turn(
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    usage: Sequence[NewUsage | Mapping[str, Any]],
+    turn_id: str | None,
+    status: str,
+    expected_seq: int | None,
+    clock: Clock,
+) -> NewTurn:
+    """Check a turn before anything is written; an absent ``turn_id`` is made.
+
+    Raises:
+        InvalidInput: If any part of it cannot be recorded, or it has no part at all.
+    """
+    now_us = clock()
+    turn_id = "turn_" + make_ulid(now_us) if turn_id is None else check_id(turn_id, "turn_id")
+    if status not in STATUSES:
+        raise InvalidInput(
+            f"status must be one of {', '.join(sorted(STATUSES))}", code="invalid_status"
+        )
+    if isinstance(usage, (str, bytes, Mapping)) or not isinstance(usage, Sequence):
+        raise InvalidInput("usage must be a list", code="invalid_usage")
+    if len(usage) > ENTRIES_MAX:
+        raise InvalidInput(f"more than {ENTRIES_MAX} usage entries", code="invalid_usage")
+    checked = check_messages(messages, clock)
+    if not checked and not usage:
+        raise InvalidInput("a turn needs messages or usage", code="invalid_messages")
+    entries = [
+        check_usage(entry, f"{turn_id[:120]}.{index}") for index, entry in enumerate(usage)
+    ]
+    if len({entry.event_id for entry in entries}) != len(entries):
+        raise InvalidInput("an event_id occurs twice in one turn", code="invalid_usage")
+    return NewTurn(
+        turn_id=turn_id,
+        status=status,
+        messages=checked,
+        usage=entries,
+        content_hash=_content_hash(status, checked, entries),
+        expected_seq=check_seq(expected_seq, "expected_seq"),
+        at_us=now_us,
+    )
+
+
+def check_append(
+    messages: Sequence[Mapping[str, Any]], *, expected_seq: int | None, clock: Clock
+) -> NewTurn:
+    """Check messages to be appended outside any turn."""
+    return NewTurn(
+        turn_id=None,
+        status="",
+        messages=check_messages(messages, clock),
+        usage=[],
+        content_hash=b"",
+        expected_seq=check_seq(expected_seq, "expected_seq"),
+        at_us=clock(),
+    )
+
+
+def check_seq(value: int | None, field: str) -> int | None:
+    """Return a sequence number if it can be one; None stays None."""
+    if value is not None and (type(value) is not int or not 0 <= value <= SEQ_MAX):
+        raise InvalidInput(f"{field} must be a whole number from 0", code="invalid_seq")
+    return value
+
+
+def _content_hash(status: str, messages: list[NewMessage], usage: list[NewUsage]) -> bytes:
+    hasher = hashlib.sha256(status.encode())
+    for message in messages:
+        hasher.update(b"\0m" + message.canonical)
+    for entry in usage:
+        hasher.update(b"\0u" + strict_json.canonicalize(entry.fingerprint()))
+    return hasher.digest()

@@ -1,0 +1,156 @@
+"""Usage: one entry per model call, only ever added, and totals that are sums of entries.
+
+``input_tokens`` is everything sent, with ``cached_tokens`` (read from a cache) and
+``cache_write_tokens`` inside it; ``output_tokens`` is everything made, with
+``reasoning_tokens`` inside it, as OpenTelemetry's GenAI conventions count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hansard.core.errors import InvalidInput
+from hansard.core.ids import check_id
+from hansard.core.money import COST_MAX_NANOUSD
+from hansard.core.strict_json import check_text
+
+TOKENS_MAX = 10**12  # of one call; a million calls at this bound still sum within 64 bits
+ENTRIES_MAX = 1_000  # model calls of one turn
+MODEL_LENGTH_MAX = 256
+
+TOKEN_FIELDS: Final = (
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotals:
+    """Sums over entries; cost in nano-dollars."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nanousd: int = 0
+
+    def plus(self, entry: NewUsage) -> UsageTotals:
+        """The totals with one entry more."""
+        return UsageTotals(
+            self.calls + 1,
+            self.input_tokens + entry.input_tokens,
+            self.cached_tokens + entry.cached_tokens,
+            self.cache_write_tokens + entry.cache_write_tokens,
+            self.output_tokens + entry.output_tokens,
+            self.reasoning_tokens + entry.reasoning_tokens,
+            self.cost_nanousd + entry.cost_nanousd,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUsage:
+    """One model call, checked.
+
+    Attributes:
+        event_id: The caller's id of the call; recorded twice, it counts once.
+        provider: Who served the model, such as ``openai``; empty if not said.
+        model: The model that answered.
+        cost_nanousd: What it cost, where the caller knows; otherwise 0.
+    """
+
+    event_id: str
+    provider: str = ""
+    model: str = ""
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nanousd: int = 0
+
+    def fingerprint(self) -> list[Any]:
+        """What makes two entries of one id the same entry."""
+        return [
+            self.event_id,
+            self.provider,
+            self.model,
+            *(getattr(self, field) for field in TOKEN_FIELDS),
+            self.cost_nanousd,
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageEntry(NewUsage):
+    """A recorded model call; ``turn_id`` is None if it was counted outside a turn."""
+
+    turn_id: str | None
+    recorded_at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUsage:
+    """A session's totals on one model."""
+
+    provider: str
+    model: str
+    totals: UsageTotals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUsage:
+    """A session's totals, and the same by model; the parts sum to the whole."""
+
+    session_id: str
+    turns: int
+    totals: UsageTotals
+    models: tuple[ModelUsage, ...]
+
+
+def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> NewUsage:
+    """Check one model call.
+
+    Raises:
+        InvalidInput: On unknown fields, negative, fractional or huge counts, a part larger
+            than its whole, or a bad id.
+    """
+    if isinstance(entry, Mapping):
+        try:
+            entry = NewUsage(**{"event_id": default_event_id, **_given(entry)})
+        except TypeError as exc:
+            raise InvalidInput(
+                "usage has an unknown field", code="invalid_usage", fields=sorted(map(str, entry))
+            ) from exc
+    check_id(entry.event_id, "event_id")
+    check_text(entry.provider, "provider", length_max=MODEL_LENGTH_MAX)
+    check_text(entry.model, "model", length_max=MODEL_LENGTH_MAX)
+    for field in TOKEN_FIELDS:
+        _check_count(field, getattr(entry, field), TOKENS_MAX)
+    _check_count("cost_nanousd", entry.cost_nanousd, COST_MAX_NANOUSD)
+    if entry.cached_tokens + entry.cache_write_tokens > entry.input_tokens:
+        raise InvalidInput(
+            "cached_tokens and cache_write_tokens are part of input_tokens and exceed it",
+            code="invalid_usage",
+        )
+    if entry.reasoning_tokens > entry.output_tokens:
+        raise InvalidInput(
+            "reasoning_tokens are part of output_tokens and exceed it", code="invalid_usage"
+        )
+    return entry
+
+
+def _given(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in entry.items() if value is not None}
+
+
+def _check_count(field: str, value: object, most: int) -> None:
+    if type(value) is not int or not 0 <= value <= most:
+        raise InvalidInput(
+            f"{field} must be a whole number from 0 to {most}", code="invalid_usage", field=field
+        )
