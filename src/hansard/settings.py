@@ -1,0 +1,355 @@
+"""Settings: what an operator may choose, declared once; the only reader of the environment.
+
+    flags  >  environment HANSARD_*  >  [hansard] table of hansard.toml  >  defaults
+
+A setting has one name everywhere: ``oidc_issuer`` is ``--oidc-issuer``,
+``HANSARD_OIDC_ISSUER`` and ``oidc_issuer = ...``. A value that cannot be used, or a name
+that nobody knows, is refused by name instead of being ignored. Secrets have no flag, since
+every user of a machine can read the arguments of a process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, get_type_hints
+
+from hansard.core.actors import DEFAULT_TENANT
+from hansard.core.errors import InvalidInput
+from hansard.core.paging import LIMIT_MAX
+
+PREFIX: Final = "HANSARD_"
+CONFIG_VARIABLE: Final = "HANSARD_CONFIG"
+CONFIG_FILE: Final = "hansard.toml"
+TABLE: Final = "hansard"
+
+# Names with our prefix that are not ours: of the test suite, and those that Kubernetes sets
+# in every pod beside a service called "hansard" (HANSARD_PORT=tcp://10.0.0.1:8080, ...).
+_FOREIGN = re.compile(r"TEST_.*|SERVICE_(HOST|PORT.*)|PORT_\d+_(TCP|UDP).*")
+_FOREIGN_PORT = re.compile(r"(tcp|udp)://.*")
+_BOOLEANS: Final = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+_INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
+_NOUNS: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a setting is for, and which values it takes.
+
+    Attributes:
+        least: Smallest number allowed; ``most`` is the largest.
+        secret: Never shown, and not settable by a flag.
+    """
+
+    text: str
+    least: float | None = None
+    most: float | None = None
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSettings:
+    """Where the record is, and how to reach it."""
+
+    database: Annotated[
+        str,
+        About(
+            "Where the record lives: `sqlite:///path`, `sqlite://` (in memory), "
+            "`postgresql://…`, `https://…` (a Hansard server) or `null://`."
+        ),
+    ] = "sqlite:///hansard.db"
+    tenant: Annotated[
+        str, About("Tenant to act in on a database; a server takes it from the token.")
+    ] = DEFAULT_TENANT
+    token: Annotated[str | None, About("Bearer token for a Hansard server.", secret=True)] = field(
+        default=None, repr=False
+    )
+    timeout_seconds: Annotated[
+        float, About("How long a Hansard server may stay silent.", least=0.1, most=3_600)
+    ] = 30.0
+    retry_deadline_seconds: Annotated[
+        float,
+        About(
+            "How long a call that may be sent again is sent again, before it fails.",
+            least=0,
+            most=3_600,
+        ),
+    ] = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How the service listens, logs and stops."""
+
+    host: Annotated[str, About("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, About("Port to listen on; 0 takes a free one.", least=0, most=65_535)] = (
+        8080
+    )
+    max_streams: Annotated[
+        int, About("Event streams open at once; one more is answered 429.", least=1, most=100_000)
+    ] = 1_000
+    drain_seconds: Annotated[
+        float,
+        About("After SIGTERM, how long requests under way may take.", least=0, most=3_600),
+    ] = 30.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], About("Least severe event to log.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "text"], About("How an event is written to standard error.")
+    ] = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """Who may call the service."""
+
+    auth: Annotated[
+        Literal["none", "key", "oidc"],
+        About("Who is let in: everybody, API keys, or tokens of an OpenID issuer and API keys."),
+    ] = "none"
+    insecure: Annotated[
+        bool, About("Allow `auth = none` on an address that other machines reach.")
+    ] = False
+    oidc_issuer: Annotated[
+        str | None, About("Issuer whose tokens are accepted (claim `iss`), an `https://` URL.")
+    ] = None
+    oidc_audience: Annotated[str | None, About("Audience that tokens must name (`aud`).")] = None
+    oidc_tenant_claim: Annotated[str, About("Claim of a token that names the tenant.")] = "tenant"
+    oidc_jwks_url: Annotated[
+        str | None, About("Where the issuer's keys are; found by discovery if not given.")
+    ] = None
+    key_pepper: Annotated[
+        str | None,
+        About("Secret that API keys are hashed with.", secret=True),
+    ] = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.auth == "oidc":
+            for name in ("oidc_issuer", "oidc_audience"):
+                if getattr(self, name) is None:
+                    raise refuse(name, "is needed with auth = oidc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """How much one request to the service may bring or take."""
+
+    body_limit_bytes: Annotated[
+        int, About("Largest body of an ordinary request.", least=1_024, most=2**30)
+    ] = 2**20
+    history_limit_bytes: Annotated[
+        int, About("Largest body of a whole history (`PUT`) or import.", least=1_024, most=2**40)
+    ] = 2**26
+    page_limit: Annotated[
+        int, About("Largest page that a list gives.", least=1, most=LIMIT_MAX)
+    ] = LIMIT_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, checked."""
+
+    record: RecordSettings = field(default_factory=RecordSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """One setting as declared: its names, its type and its default.
+
+    Attributes:
+        section: Field of ``Settings`` that it belongs to.
+        kind: ``str``, ``int``, ``float`` or ``bool``.
+        choices: The values allowed, if they are listed.
+    """
+
+    name: str
+    section: str
+    kind: type
+    choices: tuple[str, ...]
+    default: Any
+    about: About
+
+    @property
+    def flag(self) -> str | None:
+        """Name on the command line; None for a secret."""
+        return None if self.about.secret else "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Name in the environment."""
+        return PREFIX + self.name.upper()
+
+
+def declared() -> tuple[Declared, ...]:
+    """Every setting, in the order of declaration."""
+    return tuple(
+        _declared(section.name, item, hint)
+        for section in fields(Settings)
+        for kind in [_section_type(section.name)]
+        for hints in [get_type_hints(kind, include_extras=True)]
+        for item in fields(kind)
+        for hint in [hints[item.name]]
+    )
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Settings:
+    """Read the settings; a flag of None was not given.
+
+    Args:
+        flags: Values from the command line, by the names of the settings.
+        environment: In place of the process's own.
+        folder: Where ``hansard.toml`` is looked for, in place of the present one.
+
+    Raises:
+        InvalidInput: With code ``invalid_setting`` and the setting's name.
+    """
+    if environment is None:
+        environment = os.environ  # noqa: TID251 - this is the one place
+    known = {item.name: item for item in declared()}
+    given: dict[str, object] = {}
+    for source, values in (
+        _file_values(environment, folder or Path()),
+        ("the environment", _environment_values(environment)),
+        ("the command line", {k: v for k, v in (flags or {}).items() if v is not None}),
+    ):
+        for name, value in values.items():
+            if name not in known:
+                raise _unknown(name, known, source)
+            given[name] = _convert(known[name], value, source)
+    return Settings(
+        **{
+            section.name: _section_type(section.name)(
+                **{n: v for n, v in given.items() if known[n].section == section.name}
+            )
+            for section in fields(Settings)
+        }
+    )
+
+
+def refuse(name: str, reason: str) -> InvalidInput:
+    """Make the error that names a setting."""
+    return InvalidInput(f"setting {name}: {reason}", code="invalid_setting", setting=name)
+
+
+def describe() -> str:
+    """Write every setting as Markdown tables, one for each section."""
+    return "\n".join(line for section in fields(Settings) for line in _describe(section.name))
+
+
+def _section_type(name: str) -> type[Any]:
+    kind: type[Any] = get_type_hints(Settings)[name]
+    return kind
+
+
+def _declared(section: str, item: Field[Any], hint: Any) -> Declared:
+    wanted, about = get_args(hint)
+    kinds = [kind for kind in get_args(wanted) or (wanted,) if kind is not NoneType]
+    listed = get_origin(wanted) is Literal
+    return Declared(
+        name=item.name,
+        section=section,
+        kind=str if listed else kinds[0],
+        choices=tuple(kinds) if listed else (),
+        default=item.default,
+        about=about,
+    )
+
+
+def _file_values(environment: Mapping[str, str], folder: Path) -> tuple[str, dict[str, object]]:
+    named = environment.get(CONFIG_VARIABLE)
+    path = Path(named) if named else folder / CONFIG_FILE
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        if named:
+            raise refuse(CONFIG_VARIABLE, f"there is no file {path}") from exc
+        content = {}
+    except OSError as exc:
+        raise refuse(CONFIG_VARIABLE, f"{path} cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise refuse(CONFIG_VARIABLE, f"{path} is not TOML: {exc}") from exc
+    values = content.pop(TABLE, {})
+    if content or not isinstance(values, dict):
+        name = next(iter(content), TABLE)
+        raise refuse(name, f"{path} may hold one table, [{TABLE}], and nothing beside it")
+    return str(path), values
+
+
+def _environment_values(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if value and name.startswith(PREFIX) and name != CONFIG_VARIABLE
+        if not _FOREIGN.fullmatch(name.removeprefix(PREFIX))
+        if not (name == PREFIX + "PORT" and _FOREIGN_PORT.fullmatch(value))
+    }
+
+
+def _unknown(name: str, known: Mapping[str, Declared], source: str) -> InvalidInput:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; is {close[0]} meant?" if close else ""
+    return refuse(name, f"there is no such setting (in {source}){hint}")
+
+
+def _convert(item: Declared, value: object, source: str) -> object:
+    typed = _from_text(item.kind, value) if isinstance(value, str) else value
+    if item.kind is float and type(typed) is int:
+        typed = float(typed)
+    if type(typed) is not item.kind:
+        raise refuse(item.name, f"must be {_NOUNS[item.kind]} (in {source})")
+    if isinstance(typed, str) and not (typed and typed.isprintable()):
+        raise refuse(item.name, f"must be text in one line (in {source})")
+    if item.choices and typed not in item.choices:
+        raise refuse(item.name, f"must be one of {', '.join(item.choices)} (in {source})")
+    least, most = item.about.least, item.about.most
+    if least is not None and most is not None and not least <= cast("float", typed) <= most:
+        raise refuse(item.name, f"must be from {least:,} to {most:,} (in {source})")
+    return typed
+
+
+def _from_text(kind: type, text: str) -> str | float | None:
+    """Read a value that was written as text; None if it cannot be."""
+    if kind is bool:
+        return _BOOLEANS.get(text.lower())
+    if kind is int:
+        return int(text) if _INTEGER.fullmatch(text) else None
+    if kind is float:
+        return float(text) if _DECIMAL.fullmatch(text) else None
+    return text
+
+
+def _describe(section: str) -> Iterator[str]:
+    kind = _section_type(section)
+    yield f"## {section.capitalize()}\n\n{(kind.__doc__ or '').splitlines()[0]}\n"
+    yield "| setting | flag | environment | type | default | what for |"
+    yield "|---|---|---|---|---|---|"
+    for item in declared():
+        if item.section == section:
+            flag = f"`{item.flag}`" if item.flag else "none (secret)"
+            values = " \\| ".join(f"`{choice}`" for choice in item.choices)
+            default = "" if item.default is None else f"`{json.dumps(item.default)}`"
+            yield (
+                f"| `{item.name}` | {flag} | `{item.variable}` | {values or _NOUNS[item.kind]} "
+                f"| {default} | {item.about.text} |"
+            )
+    yield ""
