@@ -26,7 +26,7 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
 
 
-def check_id(value: str, noun: str) -> str:
+def check_id(value: object, noun: str) -> str:
     """Return ``value`` if it can name a ``noun``.
 
     Raises:
@@ -41,7 +41,7 @@ def check_id(value: str, noun: str) -> str:
     return value
 
 
-def check_strict_id(value: str, noun: str) -> str:
+def check_strict_id(value: object, noun: str) -> str:
     """Return ``value`` if ``POST /v1/sessions`` accepts it: ``[A-Za-z0-9_-]{1,128}``."""
     if not isinstance(value, str) or not _STRICT_ID.fullmatch(value):
         raise InvalidInput(

@@ -14,6 +14,7 @@ from hansard.core.errors import InvalidInput
 from hansard.core.ids import Clock, make_ulid
 
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
+_TOOL_ANSWERS: Final = ('"tool_result"', '"function_call_output"')  # types of parts, of items
 MESSAGES_MAX = 1_000_000  # in one call; keeps a history countable and a body finite
 
 
@@ -98,7 +99,7 @@ def check_any_messages(messages: Sequence[Mapping[str, Any]], clock: Clock) -> l
 
 def is_safe_start(message: StoredMessage) -> bool:
     """Tell whether a window may begin here: not with a tool's answer to an earlier call."""
-    return message.role != "tool" and '"tool_result"' not in message.text
+    return message.role != "tool" and not any(mark in message.text for mark in _TOOL_ANSWERS)
 
 
 def _check(

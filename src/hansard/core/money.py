@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+import re
+from decimal import ROUND_HALF_UP, Decimal
 
 from hansard.core.errors import InvalidInput
 
 NANO = 1_000_000_000
 COST_MAX_NANOUSD = 10**18  # one billion dollars: sums stay within 64 bits
+_DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][-+]?\d{1,6})?", re.ASCII)
 
 
 def format_usd(cost_nanousd: int) -> str:
@@ -21,19 +23,18 @@ def format_usd(cost_nanousd: int) -> str:
     return f"-{text}" if cost_nanousd < 0 else text
 
 
-def parse_usd(text: str) -> int:
+def parse_usd(text: object) -> int:
     """Read dollars as nano-dollars, rounding half up past the ninth decimal.
 
     Raises:
-        InvalidInput: If it is not a finite decimal number of at most a billion dollars.
+        InvalidInput: If it is not a decimal number, or more than a billion dollars.
 
     >>> parse_usd("0.00942"), parse_usd("1e-9")
     (9420000, 1)
     """
-    try:
-        amount = Decimal(text)
-    except (InvalidOperation, TypeError, ValueError) as exc:
-        raise InvalidInput("cost must be a decimal string", code="invalid_cost") from exc
-    if not amount.is_finite() or abs(amount) * NANO > COST_MAX_NANOUSD:
+    if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
+        raise InvalidInput("cost must be a decimal string", code="invalid_cost")
+    amount = Decimal(text)
+    if abs(amount) > COST_MAX_NANOUSD // NANO:
         raise InvalidInput("cost is out of range", code="invalid_cost")
     return int((amount * NANO).to_integral_value(rounding=ROUND_HALF_UP))

@@ -87,7 +87,7 @@ class SessionChanges:
     ``metadata`` replaces; ``cost_data`` is merged per top-level key.
     """
 
-    title: str | None | Unset = UNSET
+    title: str | Unset | None = UNSET
     metadata: dict[str, Any] | Unset = UNSET
     archived: bool | Unset = UNSET
     cost_data: dict[str, Any] | None = None
@@ -212,8 +212,8 @@ def check_new_session(
 
 def check_changes(
     *,
-    title: str | None | Unset = UNSET,
-    metadata: Mapping[str, Any] | None | Unset = UNSET,
+    title: str | Unset | None = UNSET,
+    metadata: Mapping[str, Any] | Unset | None = UNSET,
     archived: bool | Unset = UNSET,
     cost_data: Mapping[str, Any] | None = None,
 ) -> SessionChanges:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from hansard.core.errors import InvalidInput
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_EARLIEST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
@@ -20,10 +23,11 @@ def format_us(time_us: int) -> str:
     >>> format_us(1_700_000_000_000_001)
     '2023-11-14T22:13:20.000001Z'
     """
-    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    time = _EPOCH + timedelta(microseconds=time_us)
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def parse_us(text: str, field: str = "time") -> int:
+def parse_us(text: object, field: str = "time") -> int:
     """Read an RFC 3339 time; digits past the microsecond are cut.
 
     Raises:
@@ -35,10 +39,10 @@ def parse_us(text: str, field: str = "time") -> int:
     if isinstance(text, str) and (match := _RFC3339.fullmatch(text)):
         fraction = match[1] or ""
         cut = text.replace(fraction, fraction[:7], 1) if fraction else text
-        try:
-            return (datetime.fromisoformat(cut.upper()) - _EPOCH) // _MICROSECOND
-        except (ValueError, OverflowError):
-            pass
+        with suppress(ValueError):
+            time_us = (datetime.fromisoformat(cut.upper()) - _EPOCH) // _MICROSECOND
+            if _EARLIEST_US <= time_us <= _LATEST_US:
+                return time_us
     raise InvalidInput(
         f"{field} must be an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z",
         code="invalid_time",

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from hansard.core import strict_json
 from hansard.core.errors import InvalidInput
-from hansard.core.ids import Clock, check_id, make_ulid
+from hansard.core.ids import ID_MAX, Clock, check_id, make_ulid
 from hansard.core.messages import NewMessage, check_messages
 from hansard.core.usage import ENTRIES_MAX, NewUsage, UsageTotals, check_usage
 
-STATUSES: Final = frozenset({"in_progress", "completed", "failed", "interrupted"})
+STATUSES: Final = ("in_progress", "completed", "failed", "interrupted")
 SEQ_MAX = 2**53 - 1
 
 
@@ -91,9 +91,7 @@ def check_turn(
     now_us = clock()
     turn_id = "turn_" + make_ulid(now_us) if turn_id is None else check_id(turn_id, "turn_id")
     if status not in STATUSES:
-        raise InvalidInput(
-            f"status must be one of {', '.join(sorted(STATUSES))}", code="invalid_status"
-        )
+        raise InvalidInput(f"status must be one of {', '.join(STATUSES)}", code="invalid_status")
     if isinstance(usage, (str, bytes, Mapping)) or not isinstance(usage, Sequence):
         raise InvalidInput("usage must be a list", code="invalid_usage")
     if len(usage) > ENTRIES_MAX:
@@ -102,7 +100,7 @@ def check_turn(
     if not checked and not usage:
         raise InvalidInput("a turn needs messages or usage", code="invalid_messages")
     entries = [
-        check_usage(entry, f"{turn_id[:120]}.{index}") for index, entry in enumerate(usage)
+        check_usage(entry, _default_event_id(turn_id, index)) for index, entry in enumerate(usage)
     ]
     if len({entry.event_id for entry in entries}) != len(entries):
         raise InvalidInput("an event_id occurs twice in one turn", code="invalid_usage")
@@ -137,6 +135,11 @@ def check_seq(value: int | None, field: str) -> int | None:
     if value is not None and (type(value) is not int or not 0 <= value <= SEQ_MAX):
         raise InvalidInput(f"{field} must be a whole number from 0", code="invalid_seq")
     return value
+
+
+def _default_event_id(turn_id: str, index: int) -> str:
+    event_id = f"{turn_id}.{index}"
+    return event_id if len(event_id) <= ID_MAX else hashlib.sha256(event_id.encode()).hexdigest()
 
 
 def _content_hash(status: str, messages: list[NewMessage], usage: list[NewUsage]) -> bytes:

@@ -121,12 +121,15 @@ def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> N
             than its whole, or a bad id.
     """
     if isinstance(entry, Mapping):
+        given = {field: value for field, value in entry.items() if value is not None}
         try:
-            entry = NewUsage(**{"event_id": default_event_id, **_given(entry)})
+            entry = NewUsage(**{"event_id": default_event_id, **given})
         except TypeError as exc:
             raise InvalidInput(
-                "usage has an unknown field", code="invalid_usage", fields=sorted(map(str, entry))
+                "usage has an unknown field", code="invalid_usage", fields=sorted(map(str, given))
             ) from exc
+    if not isinstance(entry, NewUsage):
+        raise InvalidInput("usage must be a list of objects", code="invalid_usage")
     check_id(entry.event_id, "event_id")
     check_text(entry.provider, "provider", length_max=MODEL_LENGTH_MAX)
     check_text(entry.model, "model", length_max=MODEL_LENGTH_MAX)
@@ -143,10 +146,6 @@ def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> N
             "reasoning_tokens are part of output_tokens and exceed it", code="invalid_usage"
         )
     return entry
-
-
-def _given(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in entry.items() if value is not None}
 
 
 def _check_count(field: str, value: object, most: int) -> None:
