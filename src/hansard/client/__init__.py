@@ -1,1 +1,1 @@
-"""See ``docs/architecture.md`` for what this floor owns."""
+"""The face of a record over the HTTP API of a Hansard server."""

@@ -1,0 +1,113 @@
+"""Bodies and queries: checked values, written as the HTTP API takes them.
+
+Messages were written as JSON when they were checked; they are joined here, not written
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+
+from hansard.core.messages import NewMessage
+from hansard.core.money import format_usd
+from hansard.core.sessions import NewSession, SessionChanges, SessionQuery
+from hansard.core.strict_json import dumps
+from hansard.core.times import format_us
+from hansard.core.turns import NewTurn
+from hansard.core.usage import TOKEN_FIELDS, NewUsage
+
+
+def write_session(new: NewSession) -> bytes:
+    """Write a session to be made."""
+    names = ("agent", "title", "model", "system_prompt")
+    plain = {name: dumps(getattr(new, name)) for name in names}
+    return _object(
+        {
+            "session_id": dumps(new.id),
+            **plain,
+            "metadata": new.metadata,
+            "cost_data": new.cost_data,
+            "messages": _array(new.messages),
+        }
+    )
+
+
+def write_changes(changes: SessionChanges) -> bytes:
+    """Write what is to change of a session."""
+    return _object({name: dumps(getattr(changes, name)) for name in changes.names()})
+
+
+def write_turn(turn: NewTurn) -> bytes:
+    """Write a turn."""
+    return _object(
+        {
+            "turn_id": dumps(turn.turn_id),
+            "status": dumps(turn.status),
+            "messages": _array(turn.messages),
+            "usage": dumps([_usage(entry) for entry in turn.usage]),
+            "expected_seq": dumps(turn.expected_seq),
+        }
+    )
+
+
+def write_append(new: NewTurn) -> bytes:
+    """Write messages to be appended outside a turn."""
+    return _object({"messages": _array(new.messages), "expected_seq": dumps(new.expected_seq)})
+
+
+def write_history(messages: Sequence[NewMessage]) -> bytes:
+    """Write a whole history."""
+    return _object({"messages": _array(messages)})
+
+
+def write_usage(entry: NewUsage) -> bytes:
+    """Write one model call."""
+    return dumps(_usage(entry)).encode()
+
+
+def write_index(name: str, index: int | None) -> bytes:
+    """Write a position in a history."""
+    return _object({name: dumps(index)})
+
+
+def list_query(query: SessionQuery) -> dict[str, str]:
+    """Write which sessions are asked for."""
+    given = {field.name.removesuffix("_us"): getattr(query, field.name) for field in fields(query)}
+    for name in ("created_after", "created_before", "updated_after"):
+        if given[name] is not None:
+            given[name] = format_us(given[name])
+    return write_query(given)
+
+
+def write_query(given: Mapping[str, str | int | None]) -> dict[str, str]:
+    """Write what is given of a query; truth is ``true``, as in JSON."""
+    return {
+        name: value if isinstance(value, str) else dumps(value)
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def if_match(version: int | None) -> dict[str, str]:
+    """Write the demand that a session is still at a version."""
+    return {} if version is None else {"If-Match": f'"{version}"'}
+
+
+def _usage(entry: NewUsage) -> dict[str, str | int]:
+    return {
+        "event_id": entry.event_id,
+        "provider": entry.provider,
+        "model": entry.model,
+        **{field: getattr(entry, field) for field in TOKEN_FIELDS},
+        "cost_usd": format_usd(entry.cost_nanousd),
+    }
+
+
+def _array(messages: Sequence[NewMessage]) -> str:
+    return f"[{','.join(message.text for message in messages)}]"
+
+
+def _object(members: Mapping[str, str]) -> bytes:
+    written = ",".join(f'"{name}":{text}' for name, text in members.items())
+    return f"{{{written}}}".encode()

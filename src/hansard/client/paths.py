@@ -1,0 +1,61 @@
+"""Paths: every route of the HTTP API that the client calls, and nothing else.
+
+A test compares them with the server's endpoint table.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from hansard.core.ids import check_id
+
+
+class Route(NamedTuple):
+    """A method and a path.
+
+    Attributes:
+        repeatable: Whether the call, done twice, has the effect of being done once.
+    """
+
+    method: str
+    path: str
+    repeatable: bool = True
+
+    def to(self, session_id: str | None = None) -> str:
+        """The path, with the session's id escaped in it.
+
+        >>> GET_USAGE.to("event:a.b")
+        '/v1/sessions/event%3Aa.b/usage'
+
+        Raises:
+            InvalidInput: If that cannot be a session's id.
+        """
+        if session_id is None:
+            return self.path
+        escaped = quote(check_id(session_id, "session_id"), safe="")
+        if not escaped.strip("."):  # "." and ".." mean something in a path
+            escaped = escaped.replace(".", "%2E")
+        return self.path.replace("{session_id}", escaped)
+
+
+CREATE_SESSION: Final = Route("POST", "/v1/sessions", repeatable=False)
+LIST_SESSIONS: Final = Route("GET", "/v1/sessions")
+IMPORT_SESSION: Final = Route("POST", "/v1/sessions/import")
+GET_SESSION: Final = Route("GET", "/v1/sessions/{session_id}")
+HAS_SESSION: Final = Route("HEAD", "/v1/sessions/{session_id}")
+SAVE_MESSAGES: Final = Route("PUT", "/v1/sessions/{session_id}")
+UPDATE_SESSION: Final = Route("PATCH", "/v1/sessions/{session_id}")
+DELETE_SESSION: Final = Route("DELETE", "/v1/sessions/{session_id}")
+GET_COST_DATA: Final = Route("GET", "/v1/sessions/{session_id}/cost_data")
+LIST_MESSAGES: Final = Route("GET", "/v1/sessions/{session_id}/messages")
+APPEND_MESSAGES: Final = Route("POST", "/v1/sessions/{session_id}/messages", repeatable=False)
+LIST_TURNS: Final = Route("GET", "/v1/sessions/{session_id}/turns")
+APPEND_TURN: Final = Route("POST", "/v1/sessions/{session_id}/turns")
+GET_USAGE: Final = Route("GET", "/v1/sessions/{session_id}/usage")
+ADD_USAGE: Final = Route("POST", "/v1/sessions/{session_id}/usage")
+FORK_SESSION: Final = Route("POST", "/v1/sessions/{session_id}/fork", repeatable=False)
+REVERT_SESSION: Final = Route("POST", "/v1/sessions/{session_id}/revert", repeatable=False)
+VERIFY_SESSION: Final = Route("GET", "/v1/sessions/{session_id}/verify")
+EXPORT_SESSION: Final = Route("GET", "/v1/sessions/{session_id}/export")
+FOLLOW_EVENTS: Final = Route("GET", "/v1/sessions/{session_id}/events")

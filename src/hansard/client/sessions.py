@@ -1,0 +1,408 @@
+"""Sessions over HTTP: the same face, on a record that another process keeps.
+
+Arguments are checked here by the rules of core, so that what cannot be recorded is refused
+before it is sent; everything else is the server's decision. A turn gets its id here, which
+makes it safe to send again when its answer was lost. What has no such id (``create``,
+``append_messages``, ``fork``, ``revert``) is never sent twice: when its answer is lost, the
+caller is told with ``Unavailable`` and looks before it acts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from hansard.client import bodies, paths, wire
+from hansard.client.retries import RetryPolicy
+from hansard.client.streams import follow
+from hansard.client.transport import Transport, Upload
+from hansard.core import strict_json
+from hansard.core.documents import ImportReport
+from hansard.core.errors import NotFound
+from hansard.core.events import Event
+from hansard.core.ids import Clock
+from hansard.core.messages import (
+    Message,
+    StoredMessage,
+    check_any_messages,
+    check_messages,
+    is_safe_start,
+)
+from hansard.core.paging import LIMIT_MAX, Page, check_limit
+from hansard.core.sessions import (
+    UNSET,
+    PurgeReport,
+    SaveReceipt,
+    Session,
+    SessionQuery,
+    Unset,
+    UpdateReceipt,
+    Verification,
+    check_changes,
+    check_new_session,
+)
+from hansard.core.turns import AppendReceipt, Turn, TurnReceipt, check_append, check_seq, check_turn
+from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, check_usage
+
+_MISSING: Final = frozenset({404})
+_PAGE = 500  # messages fetched at once while iterating
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1000
+
+
+class RemoteSessions:
+    """A ``SessionService`` on a Hansard server.
+
+    Args:
+        url: ``https://host[:port][/prefix]``.
+        token: Bearer token: an API key, or a token of the server's issuer.
+        timeout_seconds: How long the server may stay silent within one attempt.
+        carrier: In place of the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_seconds: float = 30.0,
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        clock: Clock = _wall_clock,
+        carrier: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._retries = retries
+        self._clock = clock
+        self._transport = Transport(
+            url, token=token, timeout_seconds=timeout_seconds, retries=retries, carrier=carrier
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._transport.close()
+
+    async def create(
+        self,
+        *,
+        session_id: str | None = None,
+        agent: str | None = None,
+        title: str | None = None,
+        model: str | None = None,
+        system_prompt: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        cost_data: Mapping[str, Any] | None = None,
+        messages: Sequence[Mapping[str, Any]] = (),
+    ) -> Session:
+        """The id is made here unless one is given."""
+        new = check_new_session(
+            session_id=session_id,
+            owner=None,
+            agent=agent,
+            title=title,
+            model=model,
+            system_prompt=system_prompt,
+            metadata=metadata,
+            cost_data=cost_data,
+            messages=check_messages(messages, self._clock),
+            clock=self._clock,
+        )
+        await self._transport.call(paths.CREATE_SESSION, body=bodies.write_session(new))
+        return await self.get(new.id)
+
+    async def get(self, session_id: str) -> Session:
+        answer = await self._transport.call(
+            paths.GET_SESSION, session_id, query={"messages": "none"}
+        )
+        return wire.read(answer.body, wire.read_session)
+
+    async def exists(self, session_id: str) -> bool:
+        answer = await self._transport.call(paths.HAS_SESSION, session_id, accept=_MISSING)
+        return answer.status not in _MISSING
+
+    async def list(self, query: SessionQuery | None = None, /, **filters: Any) -> Page[Session]:
+        """See ``SessionService.list``; ``system_prompt`` and ``cost_data`` are left out."""
+        asked = query or SessionQuery(**filters)
+        answer = await self._transport.call(paths.LIST_SESSIONS, query=bodies.list_query(asked))
+        return wire.read(answer.body, wire.read_page("sessions", wire.read_session))
+
+    async def update(
+        self,
+        session_id: str,
+        *,
+        title: str | Unset | None = UNSET,
+        metadata: Mapping[str, Any] | Unset | None = UNSET,
+        archived: bool | Unset = UNSET,
+        cost_data: Mapping[str, Any] | None = None,
+        expected_version: int | None = None,
+    ) -> UpdateReceipt:
+        changes = check_changes(
+            title=title, metadata=metadata, archived=archived, cost_data=cost_data
+        )
+        answer = await self._transport.call(
+            paths.UPDATE_SESSION,
+            session_id,
+            headers={"Prefer": "return=minimal", **bodies.if_match(expected_version)},
+            body=bodies.write_changes(changes),
+        )
+        return wire.read(answer.body, wire.read_update_receipt)
+
+    async def get_cost_data(self, session_id: str) -> dict[str, Any]:
+        answer = await self._transport.call(paths.GET_COST_DATA, session_id)
+        return wire.read(answer.body, lambda value: dict(value["cost_data"]))
+
+    async def delete(self, session_id: str) -> None:
+        """Already gone counts if an earlier attempt was lost."""
+        answer = await self._transport.call(paths.DELETE_SESSION, session_id, accept=_MISSING)
+        if answer.status in _MISSING and not answer.resent:
+            raise wire.read_error(answer.status, answer.body)
+
+    async def append_turn(
+        self,
+        session_id: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        usage: Sequence[NewUsage | Mapping[str, Any]] = (),
+        turn_id: str | None = None,
+        status: str = "completed",
+        expected_seq: int | None = None,
+        create: bool = False,
+    ) -> TurnReceipt:
+        """Sent again with the same id until answered."""
+        turn = check_turn(
+            messages,
+            usage=usage,
+            turn_id=turn_id,
+            status=status,
+            expected_seq=expected_seq,
+            clock=self._clock,
+        )
+        answer = await self._transport.call(
+            paths.APPEND_TURN,
+            session_id,
+            query={"create": "true"} if create else None,
+            body=bodies.write_turn(turn),
+        )
+        replayed = answer.headers.get("Idempotent-Replayed") == "true"
+        return wire.read(
+            answer.body, lambda value: wire.read_turn_receipt(value, replayed=replayed)
+        )
+
+    async def append_messages(
+        self,
+        session_id: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        expected_seq: int | None = None,
+    ) -> AppendReceipt:
+        new = check_append(messages, expected_seq=expected_seq, clock=self._clock)
+        answer = await self._transport.call(
+            paths.APPEND_MESSAGES, session_id, body=bodies.write_append(new)
+        )
+        return wire.read(answer.body, wire.read_append_receipt)
+
+    async def append_message(
+        self, session_id: str, role: str, content: Any, **fields: Any
+    ) -> Message:
+        message = {"role": role, "content": content, **fields}
+        receipt = await self.append_messages(session_id, [message])
+        seq = receipt.last_seq or 0
+        page = await self.list_messages(session_id, after=seq - 1 if seq else None, limit=1)
+        return page.items[0]
+
+    async def save_messages(
+        self,
+        session_id: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        expected_version: int | None = None,
+    ) -> SaveReceipt:
+        new = check_any_messages(messages, self._clock)
+        answer = await self._transport.call(
+            paths.SAVE_MESSAGES,
+            session_id,
+            headers=bodies.if_match(expected_version),
+            body=bodies.write_history(new),
+        )
+        return wire.read(answer.body, wire.read_save_receipt)
+
+    async def messages(
+        self, session_id: str, *, after: int | None = None, before: int | None = None
+    ) -> AsyncIterator[Message]:
+        """Fetched by pages."""
+        while True:
+            page = await self.list_messages(session_id, after=after, before=before, limit=_PAGE)
+            for message in page.items:
+                yield message
+            if page.next_cursor is None:
+                return
+            after = page.items[-1].seq
+
+    async def list_messages(
+        self,
+        session_id: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
+        order: str = "asc",
+    ) -> Page[Message]:
+        query = {
+            "after": check_seq(after, "after"),
+            "before": check_seq(before, "before"),
+            "limit": check_limit(limit),
+            "order": order,
+        }
+        answer = await self._transport.call(
+            paths.LIST_MESSAGES, session_id, query=bodies.write_query(query)
+        )
+        return wire.read(answer.body, wire.read_page("messages", wire.read_message))
+
+    async def tail(self, session_id: str, count: int) -> tuple[Message, ...]:
+        """Fetched backwards until a window may begin."""
+        found: tuple[Message, ...] = ()
+        before = None
+        while len(found) < count or not _may_begin(found):
+            page = await self.list_messages(
+                session_id,
+                before=before,
+                limit=min(max(count - len(found), 1), LIMIT_MAX),
+                order="desc",
+            )
+            found = (*reversed(page.items), *found)
+            if page.next_cursor is None:
+                break
+            before = found[0].seq
+        return found
+
+    async def list_turns(
+        self, session_id: str, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[Turn]:
+        query = {"limit": check_limit(limit), "cursor": cursor}
+        answer = await self._transport.call(
+            paths.LIST_TURNS, session_id, query=bodies.write_query(query)
+        )
+        return wire.read(answer.body, wire.read_page("turns", wire.read_turn))
+
+    async def usage(self, session_id: str) -> SessionUsage:
+        answer = await self._transport.call(paths.GET_USAGE, session_id)
+        return wire.read(answer.body, wire.read_session_usage)
+
+    async def update_token_usage(
+        self,
+        session_id: str,
+        *,
+        event_id: str,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        cached_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        provider: str = "",
+        model: str = "",
+        cost_nanousd: int = 0,
+    ) -> UsageTotals:
+        """Once per event id, so sent again."""
+        entry = check_usage(
+            NewUsage(
+                event_id=event_id,
+                provider=provider,
+                model=model,
+                input_tokens=input_tokens,
+                cached_tokens=cached_tokens,
+                cache_write_tokens=cache_write_tokens,
+                output_tokens=output_tokens,
+                reasoning_tokens=reasoning_tokens,
+                cost_nanousd=cost_nanousd,
+            ),
+            event_id,
+        )
+        answer = await self._transport.call(
+            paths.ADD_USAGE, session_id, body=bodies.write_usage(entry)
+        )
+        return wire.read(answer.body, lambda value: wire.read_totals(value["usage"]))
+
+    async def fork(self, session_id: str, from_message_index: int | None = None) -> Session:
+        body = bodies.write_index("from_message_index", from_message_index)
+        answer = await self._transport.call(paths.FORK_SESSION, session_id, body=body)
+        return await self.get(wire.read(answer.body, lambda value: str(value["session_id"])))
+
+    async def revert(self, session_id: str, to_message_index: int) -> Session:
+        body = bodies.write_index("to_message_index", to_message_index)
+        await self._transport.call(paths.REVERT_SESSION, session_id, body=body)
+        return await self.get(session_id)
+
+    async def verify(self, session_id: str) -> Verification:
+        """Recomputed by the server."""
+        answer = await self._transport.call(paths.VERIFY_SESSION, session_id)
+        return wire.read(answer.body, wire.read_verification)
+
+    async def purge(self, *, updated_before_us: int, dry_run: bool = False) -> PurgeReport:
+        """One call per session, so not one transaction."""
+        sessions = messages = 0
+        cursor = None
+        while True:
+            page = await self.list(limit=LIMIT_MAX, cursor=cursor, sort="updated_at")
+            for session in page.items:
+                if session.updated_at_us >= updated_before_us:
+                    return PurgeReport(sessions=sessions, messages=messages, dry_run=dry_run)
+                if not dry_run:
+                    with suppress(NotFound):  # somebody else was faster
+                        await self.delete(session.id)
+                sessions += 1
+                messages += session.message_count
+            if page.next_cursor is None:
+                return PurgeReport(sessions=sessions, messages=messages, dry_run=dry_run)
+            cursor = page.next_cursor
+
+    async def export_session(self, session_id: str, format: str = "native") -> AsyncIterator[bytes]:
+        """Streamed; a stream that breaks off raises ``Unavailable``, so no part looks whole."""
+        async with self._transport.stream(
+            paths.EXPORT_SESSION, session_id, query={"format": format}
+        ) as response:
+            async for piece in response.aiter_bytes():
+                yield piece
+
+    async def import_session(
+        self, source: bytes | Path, format: str = "native", *, dry_run: bool = False
+    ) -> ImportReport:
+        """A file is sent piece by piece; imported once, so sent again until answered."""
+        answer = await self._transport.call(
+            paths.IMPORT_SESSION,
+            query={"format": format, "dry_run": strict_json.dumps(dry_run)},
+            headers={"Content-Type": "application/octet-stream"},
+            body=Upload(source) if isinstance(source, Path) else source,
+        )
+        return wire.read(answer.body, wire.read_import_report)
+
+    def events(self, session_id: str, *, since: int = 0) -> AsyncIterator[Event]:
+        """Followed across reconnects, until the server is silent past the deadline."""
+        return follow(self._transport, self._retries, session_id, since)
+
+
+def _may_begin(messages: Sequence[Message]) -> bool:
+    first = messages[0]
+    return is_safe_start(
+        StoredMessage(
+            seq=first.seq,
+            message_id=first.message_id,
+            turn_id=first.turn_id,
+            role=first.role,
+            text=strict_json.dumps(first.body),
+            created_at_us=first.created_at_us,
+            digest=b"",
+        )
+    )

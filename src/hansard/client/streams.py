@@ -1,0 +1,86 @@
+"""Streams: a session's events, followed across reconnects.
+
+The bytes are server-sent events:
+https://html.spec.whatwg.org/multipage/server-sent-events.html, without what we do not send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from hansard.client import paths, wire
+from hansard.client.retries import RetryPolicy
+from hansard.client.transport import Transport
+from hansard.core.errors import Unavailable, UpstreamFailed
+from hansard.core.events import Event
+
+LINE_BYTES_MAX = 2**16  # an event of ours has a few hundred bytes
+SILENCE_SECONDS = 45.0  # three missed heartbeats
+
+
+async def follow(
+    transport: Transport, retries: RetryPolicy, session_id: str, since: int
+) -> AsyncIterator[Event]:
+    """Iterate over a session's events after ``since``, without end.
+
+    Raises:
+        Unavailable: When the server has said nothing until the deadline of ``retries``.
+    """
+    patience = retries.begin()
+    wait_seconds = 0.0
+    while True:
+        try:
+            async with transport.stream(
+                paths.FOLLOW_EVENTS,
+                session_id,
+                query={"since": str(since)},
+                headers={"Accept": "text/event-stream", "Last-Event-ID": str(since)},
+                silence_seconds=SILENCE_SECONDS,
+            ) as response:
+                async for block in read_blocks(response.aiter_bytes()):
+                    patience.renew()
+                    wait_seconds = block.retry_seconds or wait_seconds
+                    if block.data is not None:
+                        event = wire.read(block.data, wire.read_event)
+                        since = event.number
+                        yield event
+            failure = Unavailable("the server ended the stream", code="stream_ended")
+        except Unavailable as exc:
+            failure = exc
+        if not await patience.wait(wait_seconds):
+            raise failure
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSent:
+    """One block of a stream: an event's data, or a hint when to come back, or a heartbeat."""
+
+    data: bytes | None
+    retry_seconds: float | None
+
+
+async def read_blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[ServerSent]:
+    """Split a stream into blocks; a block that is cut off at the end is dropped."""
+    data: bytes | None = None
+    retry_seconds: float | None = None
+    async for line in _lines(pieces):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not line:
+            yield ServerSent(data, retry_seconds)
+            data, retry_seconds = None, None
+        elif field == b"data":
+            data = value if data is None else data + b"\n" + value
+        elif field == b"retry" and value.isdigit():
+            retry_seconds = int(value) / 1000
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            raise UpstreamFailed("an event is too long", code="bad_answer")
+        for line in lines:
+            yield line.removesuffix(b"\r")
