@@ -7,6 +7,7 @@ SQLite, on PostgreSQL, on a Hansard server, or nowhere, behind one face.
 >>> record = hansard.open("sqlite://")
 """
 
+from hansard.compose import open  # noqa: A004 - the face of the package
 from hansard.core.actors import Actor
 from hansard.core.errors import (
     Conflict,
@@ -25,7 +26,6 @@ from hansard.core.sessions import Session, SessionQuery
 from hansard.core.turns import Turn, TurnReceipt
 from hansard.core.usage import NewUsage, SessionUsage, UsageTotals
 from hansard.face import SessionService
-from hansard.compose import open  # noqa: A004, I001 - the face of the package
 
 __version__ = "0.1.0"
 

@@ -1,19 +1,41 @@
 """Session documents: a whole session on its way out of a record, or into one.
 
-The shape between the foreign formats (``hansard.formats``) and the store. Messages are an
-iterable, so that a document may be larger than memory.
+The shape between the foreign formats (``hansard.formats``) and the store. Messages, turns
+and usage are iterables, so that a document may be larger than memory; who reads one takes
+them in this order, which is the order of a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hansard.core.usage import UsageEntry
+from hansard.core.errors import InvalidInput
+from hansard.core.ids import check_id
+from hansard.core.sessions import (
+    NAME_LENGTH_MAX,
+    SYSTEM_PROMPT_LENGTH_MAX,
+    TITLE_LENGTH_MAX,
+    check_object,
+)
+from hansard.core.strict_json import check_text
+from hansard.core.turns import STATUSES, check_seq
+from hansard.core.usage import UsageEntry, check_usage
 
 SCHEMA_VERSION: Final = 2
 """Version of the native formats; 1 was never released, and "1.0" is the ancestor's."""
+
+IMPORTED_EVENT_ID: Final = "imported"
+"""Event id of the one usage entry that stands for a source's running totals."""
+
+_LENGTH_MAX: Final = (
+    ("agent", NAME_LENGTH_MAX),
+    ("title", TITLE_LENGTH_MAX),
+    ("model", NAME_LENGTH_MAX),
+    ("system_prompt", SYSTEM_PROMPT_LENGTH_MAX),
+    ("owner", NAME_LENGTH_MAX),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +92,8 @@ class Document:
 
     session: DocumentSession
     messages: Iterable[DocumentMessage]
-    turns: Sequence[DocumentTurn] = ()
-    usage: Sequence[UsageEntry] = ()
+    turns: Iterable[DocumentTurn] = ()
+    usage: Iterable[UsageEntry] = ()
     source_format: str
     source_key: str
     digest: str | None = None
@@ -107,3 +129,98 @@ class ImportReport:
             for item in self.sessions
             if item.source_session_id is not None
         }
+
+
+def check_document_session(session: DocumentSession) -> DocumentSession:
+    """Return a document's session if the record can hold it.
+
+    Raises:
+        InvalidInput: Naming the field that it cannot.
+    """
+    for noun in ("session_id", "parent_session_id"):
+        if getattr(session, noun) is not None:
+            check_id(getattr(session, noun), noun)
+    check_lineage({session.session_id: session.parent_session_id} if session.session_id else {})
+    check_seq(session.forked_at_seq, "forked_at_seq")
+    for name, length_max in _LENGTH_MAX:
+        if getattr(session, name) is not None:
+            check_text(getattr(session, name), name, length_max=length_max)
+    check_object(session.metadata, "metadata")
+    check_object(session.cost_data, "cost_data")
+    return session
+
+
+def check_document_message(message: DocumentMessage) -> DocumentMessage:
+    """Return a document's message if its ids are such; its body is checked as JSON is read."""
+    for noun in ("message_id", "turn_id"):
+        if getattr(message, noun) is not None:
+            check_id(getattr(message, noun), noun)
+    return message
+
+
+def check_document_turn(turn: DocumentTurn, message_count: int) -> DocumentTurn:
+    """Return a document's turn if it can stand beside that many messages."""
+    check_id(turn.turn_id, "turn_id")
+    if turn.status not in STATUSES:
+        raise InvalidInput(f"status must be one of {', '.join(STATUSES)}", code="invalid_status")
+    first, last = turn.first_seq, turn.last_seq
+    if first is None and last is None:
+        return turn
+    if first is None or last is None or not 0 <= first <= last < message_count:
+        raise InvalidInput(
+            f"turn {turn.turn_id} claims messages that are not there", code="invalid_turn"
+        )
+    return turn
+
+
+def check_document_usage(entry: UsageEntry) -> UsageEntry:
+    """Return a document's usage entry if the record can hold it."""
+    if entry.turn_id is not None:
+        check_id(entry.turn_id, "turn_id")
+    check_usage(entry, entry.event_id)
+    return entry
+
+
+def check_lineage(parents: Mapping[str, str | None]) -> None:
+    """Check that no session descends from itself; parents may be unknown.
+
+    Raises:
+        InvalidInput: With code ``invalid_lineage``.
+    """
+    settled: set[str] = set()
+    for start in parents:
+        line: set[str] = set()
+        current: str | None = start
+        while current is not None and current in parents and current not in settled:
+            if current in line:
+                raise InvalidInput(
+                    f"session {current} descends from itself", code="invalid_lineage"
+                )
+            line.add(current)
+            current = parents[current]
+        settled |= line
+
+
+def imported_usage(
+    recorded_at_us: int,
+    *,
+    model: str = "",
+    input_tokens: int = 0,
+    cached_tokens: int = 0,
+    output_tokens: int = 0,
+    cost_nanousd: int = 0,
+) -> tuple[UsageEntry, ...]:
+    """Return a source's running totals as one entry, or as none if they are all zero."""
+    if not (input_tokens or cached_tokens or output_tokens or cost_nanousd):
+        return ()
+    entry = UsageEntry(
+        event_id=IMPORTED_EVENT_ID,
+        model=model,
+        input_tokens=input_tokens,
+        cached_tokens=cached_tokens,
+        output_tokens=output_tokens,
+        cost_nanousd=cost_nanousd,
+        turn_id=None,
+        recorded_at_us=recorded_at_us,
+    )
+    return (check_document_usage(entry),)

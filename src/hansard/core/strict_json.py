@@ -31,8 +31,8 @@ _MAY_DIFFER = re.compile(r"(?:^|[:,\[])-?(?:\d+[.eE]|\d{16})|[\ue000-\U0010ffff]
 _NUL = "\\u0000"
 
 
-def loads(data: bytes | str) -> Any:
-    """Parse one JSON text.
+def loads(data: bytes | str, *, depth_max: int = DEPTH_MAX) -> Any:
+    """Parse one JSON text; ``depth_max`` is larger where it wraps what the record holds.
 
     Raises:
         InvalidInput: With code ``invalid_json``, if it is not JSON or not acceptable.
@@ -41,21 +41,21 @@ def loads(data: bytes | str) -> Any:
         text = data if isinstance(data, str) else data.decode()
         value = _DECODER.decode(text)
     except RecursionError as exc:
-        raise _too_deep() from exc
+        raise _too_deep(depth_max) from exc
     except UnicodeDecodeError as exc:
         raise _refuse("not UTF-8") from exc
     except json.JSONDecodeError as exc:
         raise _refuse(f"{exc.msg} at character {exc.pos}") from exc
     except ValueError as exc:
         raise _refuse(str(exc)) from exc
-    if text.count("[") + text.count("{") > DEPTH_MAX:
-        _check_depth(value)
+    if text.count("[") + text.count("{") > depth_max:
+        _check_depth(value, depth_max)
     if "\\u" in text:
         _check_text(_STRING(value))
     return value
 
 
-def dumps(value: Any) -> str:
+def dumps(value: Any, *, depth_max: int = DEPTH_MAX) -> str:
     """Write compact JSON in the given order of keys, for storage.
 
     Raises:
@@ -64,11 +64,11 @@ def dumps(value: Any) -> str:
     try:
         text = _STORED.encode(value)
     except RecursionError as exc:
-        raise _too_deep() from exc
+        raise _too_deep(depth_max) from exc
     except (ValueError, TypeError) as exc:
         raise _refuse(str(exc)) from exc
-    if text.count("[") + text.count("{") > DEPTH_MAX:
-        _check_depth(value)
+    if text.count("[") + text.count("{") > depth_max:
+        _check_depth(value, depth_max)
     _check_text(text)
     return text
 
@@ -88,7 +88,7 @@ def canonicalize(value: Any) -> bytes:
             text = "".join(_write(json.loads(text)))
         return text.encode()
     except RecursionError as exc:
-        raise _too_deep() from exc
+        raise _too_deep(DEPTH_MAX) from exc
     except UnicodeEncodeError as exc:
         raise _refuse("a lone surrogate") from exc
     except (ValueError, TypeError) as exc:
@@ -112,8 +112,8 @@ def _refuse(reason: str) -> InvalidInput:
     return InvalidInput(f"not acceptable JSON: {reason}", code="invalid_json", reason=reason)
 
 
-def _too_deep() -> InvalidInput:
-    return _refuse(f"nested deeper than {DEPTH_MAX}")
+def _too_deep(depth_max: int) -> InvalidInput:
+    return _refuse(f"nested deeper than {depth_max}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -150,9 +150,9 @@ def _check_text(text: str) -> None:
         raise _refuse("a NUL character")
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: Any, depth_max: int) -> None:
     level = [value]
-    for _ in range(DEPTH_MAX):
+    for _ in range(depth_max):
         level = [
             child
             for item in level
@@ -161,7 +161,7 @@ def _check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise _too_deep()
+    raise _too_deep(depth_max)
 
 
 def _write(value: Any) -> list[str]:

@@ -12,9 +12,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _EARLIEST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_LOCAL = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?"
+_WITHOUT_ZONE = re.compile(_LOCAL, re.ASCII)
+_RFC3339 = re.compile(_LOCAL + r"([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def format_us(time_us: int) -> str:
@@ -48,3 +48,13 @@ def parse_us(text: object, field: str = "time") -> int:
         code="invalid_time",
         field=field,
     )
+
+
+def parse_utc_us(text: object, field: str = "time") -> tuple[int, bool]:
+    """Read a time that may lack its zone, which is then taken as UTC; tell if it did.
+
+    >>> parse_utc_us("2023-11-14 22:13:20.000001")
+    (1700000000000001, True)
+    """
+    lacks_zone = isinstance(text, str) and _WITHOUT_ZONE.fullmatch(text) is not None
+    return parse_us(f"{text}Z" if lacks_zone else text, field), lacks_zone

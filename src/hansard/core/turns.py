@@ -118,11 +118,18 @@ def check_turn(
 def check_append(
     messages: Sequence[Mapping[str, Any]], *, expected_seq: int | None, clock: Clock
 ) -> NewTurn:
-    """Check messages to be appended outside any turn."""
+    """Check messages to be appended outside any turn.
+
+    Raises:
+        InvalidInput: If there is none, or one that cannot be recorded.
+    """
+    checked = check_messages(messages, clock)
+    if not checked:
+        raise InvalidInput("there is no message to append", code="invalid_messages")
     return NewTurn(
         turn_id=None,
         status="",
-        messages=check_messages(messages, clock),
+        messages=checked,
         usage=[],
         content_hash=b"",
         expected_seq=check_seq(expected_seq, "expected_seq"),

@@ -1,0 +1,93 @@
+"""Open a record by its URL; the only module that knows every place a record can live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from hansard.core.actors import DEFAULT_TENANT, Actor
+from hansard.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from hansard.face import SessionService
+    from hansard.service.sessions import DatabaseSessions
+    from hansard.store.database import Database
+
+RETRY_DEADLINE_S = 10.0
+
+
+def open(
+    url: str,
+    *,
+    tenant: str = DEFAULT_TENANT,
+    owner: str | None = None,
+    token: str | None = None,
+    retry_deadline_s: float = RETRY_DEADLINE_S,
+) -> SessionService:
+    """Give the record that lives at a URL; connect with ``async with``.
+
+    Args:
+        url: ``sqlite:///file.db``, ``sqlite://`` (in memory), ``postgresql://…``,
+            ``https://…`` (a Hansard server) or ``null://`` (keeps nothing).
+        tenant: Isolation boundary of every call; a server decides it itself.
+        owner: On whose behalf calls are made; None reaches the whole tenant.
+        token: Bearer token for a server.
+        retry_deadline_s: How long a busy or absent database is tried again, in seconds.
+
+    Raises:
+        InvalidInput: ``invalid_url``, if the URL names no place.
+    """
+    match urlsplit(url).scheme:
+        case "sqlite" | "postgresql" | "postgres":
+            actor = Actor(tenant, owner, sees_all=owner is None)
+            return open_database(url, actor=actor, retry_deadline_s=retry_deadline_s)
+        case "http" | "https":
+            from hansard.client.sessions import RemoteSessions
+
+            return RemoteSessions(url, token=token, retry_deadline_s=retry_deadline_s)
+        case "null":
+            from hansard.service.null import NullSessions
+
+            return NullSessions()
+        case _:
+            raise InvalidInput(
+                "the URL must begin with sqlite://, postgresql://, https:// or null://",
+                code="invalid_url",
+            )
+
+
+def open_database(
+    url: str, *, actor: Actor | None = None, retry_deadline_s: float = RETRY_DEADLINE_S
+) -> DatabaseSessions:
+    """Give the record in a SQLite or PostgreSQL database."""
+    from hansard.service.sessions import DatabaseSessions
+    from hansard.service.threads import Runner
+
+    return DatabaseSessions(Runner(_opener(url, retry_deadline_s)), actor=actor)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of a ``sqlite://`` URL; None for a database in memory.
+
+    >>> sqlite_path("sqlite:///a/b.db"), sqlite_path("sqlite:////a/b.db")
+    (PosixPath('a/b.db'), PosixPath('/a/b.db'))
+    """
+    parts = urlsplit(url)
+    if parts.netloc or parts.query or parts.fragment:
+        raise InvalidInput("a SQLite URL is sqlite:///path or sqlite://", code="invalid_url")
+    path = unquote(parts.path).removeprefix("/")
+    if "\0" in path:
+        raise InvalidInput("a SQLite path holds no NUL", code="invalid_url")
+    return Path(path) if path else None
+
+
+def _opener(url: str, retry_deadline_s: float) -> Callable[[], Database]:
+    from hansard.service.sessions import system_clock
+    from hansard.store.opening import open_database as open_store
+
+    if urlsplit(url).scheme == "sqlite":
+        path = sqlite_path(url)
+        return lambda: open_store(path, clock=system_clock, deadline_s=retry_deadline_s)
+    return lambda: open_store(url, clock=system_clock, deadline_s=retry_deadline_s)

@@ -1,0 +1,77 @@
+"""The bulletin: which sessions changed, for those who wait. Only a hint.
+
+Truth is in the events table; whoever waits here also looks there from time to time, so an
+announcement that is lost (a crash after a commit, a database that cannot notify) delays a
+reader and never misleads one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+
+CHANNEL = "hansard_sessions"
+_PAYLOAD_KEYS_MAX = 200  # 16 characters each; PostgreSQL takes 8,000 bytes
+
+Key = tuple[str, str]
+
+
+class Bulletin:
+    """Passes announcements of this process on to its subscribers and to other processes."""
+
+    def __init__(self, publish: Callable[[], None]) -> None:
+        self._publish = publish
+        self._lock = threading.Lock()
+        self._subscribers: dict[str, set[Callable[[], None]]] = {}
+        self._unpublished: set[str] = set()
+        self.has_peers = False
+
+    def subscribe(self, key: Key, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call ``wake`` whenever the session changes; return how to stop."""
+        name = _name(key)
+        with self._lock:
+            self._subscribers.setdefault(name, set()).add(wake)
+
+        def cancel() -> None:
+            with self._lock:
+                remaining = self._subscribers.get(name, set())
+                remaining.discard(wake)
+                if not remaining:
+                    self._subscribers.pop(name, None)
+
+        return cancel
+
+    def announce(self, key: Key) -> None:
+        """Tell everybody that a session changed."""
+        if not (self.has_peers or self._subscribers):
+            return
+        name = _name(key)
+        self._wake([name])
+        if self.has_peers:
+            with self._lock:
+                first = not self._unpublished
+                self._unpublished.add(name)
+            if first:
+                self._publish()
+
+    def take_payload(self) -> str:
+        """Everything announced since the last call, as one text."""
+        with self._lock:
+            names = sorted(self._unpublished)[:_PAYLOAD_KEYS_MAX]
+            self._unpublished.clear()
+        return ",".join(names)
+
+    def receive(self, payload: str) -> None:
+        """Handle what another process published."""
+        self._wake(payload.split(","))
+
+    def _wake(self, names: list[str]) -> None:
+        with self._lock:
+            waiting = [wake for name in names for wake in self._subscribers.get(name, ())]
+        for wake in waiting:
+            wake()
+
+
+def _name(key: Key) -> str:
+    return hashlib.blake2b("\0".join(key).encode(), digest_size=8).hexdigest()

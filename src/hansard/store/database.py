@@ -1,0 +1,300 @@
+"""The seam to a SQL database: transactions are plain functions of a ``Tx``.
+
+    caller --append--> writer queue --gather--> one transaction, one COMMIT --> all answered
+    caller --write---> writer queue (SQLite) or a thread of its own (PostgreSQL)
+    caller --read----> reader threads; a read never waits for a write
+
+Each thread owns one connection. A function is run whole, so a caller that goes away cannot
+leave half a transaction behind. What failed without having happened is run again, whole,
+until its deadline; see ``Connection.run``.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar, cast
+
+from hansard.core.errors import Conflict, Unavailable
+from hansard.store.bulletin import Bulletin
+from hansard.store.queries import Dialect
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+BATCH_MAX = 256  # appends in one transaction: keeps a failing batch cheap to repeat
+CLOSE_TIMEOUT_S = 30.0  # longest wait for the writes under way when a database is closed
+
+
+class Tx(Protocol):
+    """One open transaction; ``query`` is a name from ``store/sql``."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose SQL is spoken."""
+        ...
+
+    def rows(self, query: str, /, options: Sequence[str] = (), **params: object) -> list[Row]:
+        """Execute, with the optional lines asked for; return all rows."""
+        ...
+
+    def run(self, query: str, /, **params: object) -> None:
+        """Execute, without a result."""
+        ...
+
+    def each(self, query: str, rows: Sequence[Row], /) -> list[Row]:
+        """Execute for each row of parameters; return all resulting rows together."""
+        ...
+
+    def many(self, query: str, rows: Sequence[Row], /) -> None:
+        """Execute for each row of parameters, in one round trip, without a result."""
+        ...
+
+
+def one(tx: Tx, query: str, /, **params: object) -> Row | None:
+    """Execute; return the only row, or None."""
+    found = tx.rows(query, **params)
+    return found[0] if found else None
+
+
+class Connection(Protocol):
+    """One connection, owned by one thread; reconnects by itself."""
+
+    def run(self, fn: Callable[[Tx], T], *, read_only: bool) -> T:
+        """Run ``fn`` in a transaction.
+
+        What failed without having happened (busy, deadlock, serialization, lost connection)
+        is run again with jitter until a deadline. After a commit whose answer was lost, the
+        outcome is looked up first.
+
+        Raises:
+            Unavailable: After the deadline; with code ``outcome_unknown`` if the commit may
+                have happened.
+        """
+        ...
+
+    def run_each(self, fns: Sequence[Callable[[Tx], Any]]) -> list[Outcome]:
+        """Run functions in one transaction, a failing one alone being undone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class Engine(Protocol):
+    """How to reach one database, and how many connections it wants."""
+
+    dialect: Dialect
+    readers: int
+    writers: int
+    loners: int
+    counters: Counter[str]
+
+    def connect(self) -> Connection:
+        """Make a connection for a new thread; it connects when first used."""
+        ...
+
+    def listen(self, bulletin: Bulletin) -> Callable[[], None] | None:
+        """Pass on what other processes announce; return how to stop, None if they cannot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a function came to: a value or an error."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+Done = Callable[[Outcome], None]
+Batch = Callable[[Tx, Sequence[Any]], list[Outcome]]
+
+DEFERRED = Outcome()
+"""A batch gives this for an item that would have to wait for another transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    fn: Callable[[Tx], Any] | None
+    item: Any
+    done: Done
+    announce: tuple[str, str] | None = None
+
+
+Queue = SimpleQueue["_Job | None"]
+
+
+class Database:
+    """Runs transaction functions on threads; ``append_batch`` says how appends are gathered.
+
+    Args:
+        engine: Where.
+        append_batch: Runs many appends in one transaction; may defer some.
+        append_waiting: The same, waiting for locks; defers nothing.
+        secret: Random bytes that belong to this database; signs cursors.
+    """
+
+    def __init__(
+        self, engine: Engine, append_batch: Batch, append_waiting: Batch, *, secret: bytes
+    ) -> None:
+        self.engine = engine
+        self.secret = secret
+        self.bulletin = Bulletin(self._publish)
+        self._append_batch = append_batch
+        self._append_waiting = append_waiting
+        self._readers: Queue = SimpleQueue()
+        self._loners: Queue = SimpleQueue()
+        self._writers: list[Queue] = [SimpleQueue() for _ in range(engine.writers)]
+        self._closed = threading.Event()
+        self._threads = [
+            self._start(self._serve_each, self._readers, "reader") for _ in range(engine.readers)
+        ]
+        self._threads += [
+            self._start(self._serve_each, self._loners, "loner") for _ in range(engine.loners)
+        ]
+        self._threads += [
+            self._start(self._serve_gathered, queue, "writer") for queue in self._writers
+        ]
+        self._stop_listening = engine.listen(self.bulletin)
+
+    def read(self, fn: Callable[[Tx], Any], done: Done) -> None:
+        """Run ``fn`` on a snapshot; ``done`` is called on the thread that ran it."""
+        self._put(self._readers if self.engine.readers else self._writers[0], _Job(fn, None, done))
+
+    def write(
+        self, fn: Callable[[Tx], Any], done: Done, *, announce: tuple[str, str] | None = None
+    ) -> None:
+        """Run ``fn`` in a transaction; tell the readers of session ``announce`` afterwards."""
+        queue = self._loners if self.engine.loners else self._writers[0]
+        self._put(queue, _Job(fn, None, done, announce))
+
+    def append(self, item: Any, done: Done, *, announce: tuple[str, str]) -> None:
+        """Add one item to the next batch; all of a session go through one thread."""
+        index = zlib.crc32(f"{announce[0]}\0{announce[1]}".encode()) % len(self._writers)
+        self._put(self._writers[index], _Job(None, item, done, announce))
+
+    def counters(self) -> Mapping[str, int]:
+        """How many appends, batches, retries and conflicts there have been."""
+        return dict(self.engine.counters)
+
+    def close(self) -> None:
+        """Finish what was begun, then stop the threads."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        if self._stop_listening:
+            self._stop_listening()
+        for queue in self._writers:
+            queue.put(None)
+        for thread in self._threads[self.engine.readers + self.engine.loners :]:
+            thread.join(CLOSE_TIMEOUT_S)
+        for queue, count in (
+            (self._loners, self.engine.loners),
+            (self._readers, self.engine.readers),
+        ):
+            for _ in range(count):
+                queue.put(None)
+        for thread in self._threads:
+            thread.join(CLOSE_TIMEOUT_S)
+
+    def _put(self, queue: Queue, job: _Job) -> None:
+        if self._closed.is_set():
+            raise Unavailable("the record is closed", code="closed")
+        queue.put(job)
+
+    def _start(
+        self, serve: Callable[[Queue, Connection], None], queue: Queue, role: str
+    ) -> threading.Thread:
+        thread = threading.Thread(
+            target=serve, args=(queue, self.engine.connect()), name=f"hansard-{role}", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _serve_each(self, queue: Queue, connection: Connection) -> None:
+        """Run jobs one by one, each in a transaction of its own."""
+        read_only = queue is self._readers
+        while job := queue.get():
+            outcome = _attempt(connection, _function(job, self._append_waiting), read_only)
+            if job.fn is None and outcome.error is None:
+                (outcome,) = outcome.value
+            self._finish(job, outcome)
+        connection.close()
+
+    def _serve_gathered(self, queue: Queue, connection: Connection) -> None:
+        """Take all jobs that wait, run them in one transaction, then answer all."""
+        closing = False
+        while not closing:
+            jobs, closing = _drain(queue)
+            singles = [job for job in jobs if job.fn is not None]
+            appends = [job for job in jobs if job.fn is None]
+            for job, outcome in self._run_appends(connection, appends):
+                if outcome is DEFERRED:
+                    self._loners.put(job)
+                else:
+                    self._finish(job, outcome)
+            if singles:
+                outcomes = connection.run_each([job.fn for job in singles if job.fn])
+                for job, outcome in zip(singles, outcomes, strict=True):
+                    self._finish(job, outcome)
+        connection.close()
+
+    def _run_appends(self, connection: Connection, jobs: list[_Job]) -> list[tuple[_Job, Outcome]]:
+        if not jobs:
+            return []
+        self.engine.counters["batches"] += 1
+        items = [job.item for job in jobs]
+        whole = _attempt(connection, lambda tx: self._append_batch(tx, items), read_only=False)
+        if whole.error is None:
+            return list(zip(jobs, cast("list[Outcome]", whole.value), strict=True))
+        if len(jobs) == 1 or isinstance(whole.error, Unavailable):
+            return [(job, whole) for job in jobs]
+        # Something in the batch is poison that the checks did not see: each on its own.
+        return [pair for job in jobs for pair in self._run_appends(connection, [job])]
+
+    def _finish(self, job: _Job, outcome: Outcome) -> None:
+        if job.announce is not None:
+            if job.fn is None:
+                self.engine.counters["appends"] += 1
+            if outcome.error is None:
+                self.bulletin.announce(job.announce)
+            elif isinstance(outcome.error, Conflict):
+                self.engine.counters["conflicts"] += 1
+        job.done(outcome)
+
+    def _publish(self) -> None:
+        if not self._closed.is_set():
+            take = self.bulletin.take_payload
+            self.read(lambda tx: tx.rows("event_notify", payload=take()), lambda _outcome: None)
+
+
+def _function(job: _Job, append_waiting: Batch) -> Callable[[Tx], Any]:
+    return job.fn or (lambda tx: append_waiting(tx, [job.item]))
+
+
+def _attempt(connection: Connection, fn: Callable[[Tx], Any], read_only: bool) -> Outcome:
+    try:
+        return Outcome(connection.run(fn, read_only=read_only))
+    except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+        return Outcome(error=error)
+
+
+def _drain(queue: Queue) -> tuple[list[_Job], bool]:
+    """Wait for one job and take those behind it; the second value says "then stop"."""
+    job = queue.get()
+    jobs: list[_Job] = []
+    while job is not None:
+        jobs.append(job)
+        if len(jobs) == BATCH_MAX:
+            return jobs, False
+        try:
+            job = queue.get_nowait()
+        except Empty:
+            return jobs, False
+    return jobs, True

@@ -1,0 +1,198 @@
+"""Messages in SQL: read in windows, and made equal to a whole list.
+
+A whole-list save compares digests, not messages: the digest of message n names the history
+up to n, so the longest common prefix is found by bisection in a few look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hansard.core import digest
+from hansard.core.actors import Actor
+from hansard.core.messages import NewMessage, StoredMessage, is_safe_start
+from hansard.core.sessions import SaveReceipt
+from hansard.store import events
+from hansard.store.database import Row, Tx, one
+from hansard.store.sessions import Head, advance
+
+TAIL_STEP = 64  # messages looked at in one go for a place where a window may begin
+
+
+def list_page(
+    tx: Tx,
+    actor: Actor,
+    session_id: str,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+    limit: int,
+    descending: bool = False,
+) -> list[StoredMessage]:
+    """Return messages between two positions, both exclusive."""
+    bounds = {
+        name: value for name, value in (("after", after), ("before", before)) if value is not None
+    }
+    rows = tx.rows(
+        "message_list",
+        [*bounds, "descending" if descending else "ascending"],
+        tenant_id=actor.tenant_id,
+        session_id=session_id,
+        limit=limit,
+        **bounds,
+    )
+    return [_stored(row) for row in rows]
+
+
+def list_texts(tx: Tx, actor: Actor, session_id: str, *, first: int) -> list[str]:
+    """Return the message objects from a position on, as JSON texts."""
+    rows = tx.rows("message_texts", tenant_id=actor.tenant_id, session_id=session_id, first=first)
+    return [row[0] for row in rows]
+
+
+def find_tail_start(tx: Tx, actor: Actor, session_id: str, count: int, total: int) -> int:
+    """Return where a window of the last ``count`` messages begins, or earlier if need be."""
+    start = max(0, total - count)
+    while 0 < start < total:
+        found = list_page(tx, actor, session_id, before=start + 1, limit=TAIL_STEP, descending=True)
+        for message in found:
+            if is_safe_start(message):
+                return message.seq
+        start = max(0, start - len(found))
+    return start
+
+
+def save(
+    tx: Tx, actor: Actor, head: Head, messages: Sequence[NewMessage], now_us: int
+) -> SaveReceipt:
+    """Make the history equal to ``messages``, writing only the difference."""
+    digests = digest.chain(digest.GENESIS, (message.canonical for message in messages))
+    kept = _common_prefix(tx, actor, head, digests)
+    replaced = head.message_count - kept
+    fresh = messages[kept:]
+    if replaced:
+        cut(tx, actor, head.session_id, kept)
+    insert(tx, head, fresh, digests[kept:], first_seq=kept, turn_id=None)
+    if replaced or fresh:
+        head.message_count = len(messages)
+        head.digest = digests[-1] if digests else digest.GENESIS
+        touch(
+            tx,
+            head,
+            "messages.replaced" if replaced else "messages.appended",
+            added=len(fresh),
+            now_us=now_us,
+        )
+    return SaveReceipt(
+        version=head.version,
+        message_count=head.message_count,
+        appended=len(fresh),
+        replaced=replaced,
+    )
+
+
+def revert(tx: Tx, actor: Actor, head: Head, count: int, now_us: int) -> None:
+    """Cut a history back to its first ``count`` messages."""
+    if count == head.message_count:
+        return
+    head.digest = digest_at(tx, actor, head.session_id, count - 1)
+    cut(tx, actor, head.session_id, count)
+    head.message_count = count
+    touch(tx, head, "messages.replaced", added=0, now_us=now_us)
+
+
+def touch(tx: Tx, head: Head, kind: str, *, added: int, now_us: int) -> None:
+    """Write a moved head back as a new version, with its event."""
+    head.version += 1
+    head.updated_at_us = max(now_us, head.updated_at_us)
+    advance(tx, [head])
+    last = head.message_count - 1 if added else None
+    first = head.message_count - added if added else None
+    row = (*head.key, head.version, kind, None, first, last, head.message_count, now_us)
+    events.insert(tx, [row])
+
+
+def insert(
+    tx: Tx,
+    head: Head,
+    messages: Sequence[NewMessage],
+    digests: Sequence[bytes],
+    *,
+    first_seq: int,
+    turn_id: str | None,
+) -> None:
+    """Add rows for messages whose digests are known."""
+    tx.many(
+        "message_insert",
+        [
+            row_of(head, first_seq + index, message, digest_, turn_id)
+            for index, (message, digest_) in enumerate(zip(messages, digests, strict=True))
+        ],
+    )
+
+
+def row_of(head: Head, seq: int, message: NewMessage, digest_: bytes, turn_id: str | None) -> Row:
+    """The row of one message."""
+    return (
+        head.tenant_id,
+        head.session_id,
+        seq,
+        message.message_id,
+        turn_id,
+        message.role,
+        message.text,
+        digest_,
+        message.created_at_us,
+    )
+
+
+def copy(tx: Tx, actor: Actor, session_id: str, to_session_id: str, count: int) -> None:
+    """Copy the first messages of a session, with their ids and digests."""
+    tx.run(
+        "message_copy",
+        tenant_id=actor.tenant_id,
+        session_id=session_id,
+        to_session_id=to_session_id,
+        count=count,
+    )
+
+
+def cut(tx: Tx, actor: Actor, session_id: str, first: int) -> None:
+    """Remove all messages from a position on, also from the turns that brought them."""
+    tx.run("message_cut", tenant_id=actor.tenant_id, session_id=session_id, first=first)
+    tx.run("turn_cut", tenant_id=actor.tenant_id, session_id=session_id, first=first)
+
+
+def digest_at(tx: Tx, actor: Actor, session_id: str, seq: int) -> bytes:
+    """Return the digest of the history up to ``seq``; -1 is before the first message."""
+    if seq < 0:
+        return digest.GENESIS
+    row = one(tx, "message_digest", tenant_id=actor.tenant_id, session_id=session_id, seq=seq)
+    return row[0] if row else b""
+
+
+def _common_prefix(tx: Tx, actor: Actor, head: Head, digests: Sequence[bytes]) -> int:
+    """Count the stored messages that ``digests`` begins with."""
+    count = head.message_count
+    if count <= len(digests) and (count == 0 or digests[count - 1] == head.digest):
+        return count
+    low, high = 0, min(count, len(digests))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if digest_at(tx, actor, head.session_id, middle - 1) == digests[middle - 1]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _stored(row: Row) -> StoredMessage:
+    return StoredMessage(
+        seq=row[0],
+        message_id=row[1],
+        turn_id=row[2],
+        role=row[3],
+        text=row[4],
+        created_at_us=row[5],
+        digest=row[6],
+    )

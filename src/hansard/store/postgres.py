@@ -1,0 +1,276 @@
+"""PostgreSQL behind the Connection seam: pipelined transactions that are retried whole.
+
+BEGIN, the statements and COMMIT travel in a pipeline: only a statement whose rows are
+needed costs a round trip. When the answer to COMMIT is lost, the server itself is asked
+what became of the transaction (``pg_xact_status``), so nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, LiteralString, TypeVar, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from hansard.core.errors import Conflict, Corrupt, InvalidInput, Unavailable
+from hansard.store.bulletin import CHANNEL, Bulletin
+from hansard.store.database import Outcome, Row, Tx
+from hansard.store.queries import Dialect, Query, load
+
+T = TypeVar("T")
+
+READERS = 4
+WRITERS = 2
+LONERS = 6
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_MS = 2_000  # of one try; tries go on until the deadline
+STATEMENT_TIMEOUT_MS = 60_000
+VERSION_MIN = 140_000
+_PAUSE_MAX_S = 0.25
+_LISTEN_S = 0.5  # how long a listener is deaf to being stopped
+
+# Classes and codes after which nothing has happened and the whole may be run again.
+_RETRY_CLASSES = ("08", "53", "57P")
+_RETRY_CODES = frozenset({"40001", "40P01", "55P03", "57014", "25006"})
+
+
+class PostgresEngine:
+    """One PostgreSQL database."""
+
+    dialect: Dialect = "postgres"
+    readers = READERS
+    writers = WRITERS
+    loners = LONERS
+
+    def __init__(self, url: str, *, deadline_s: float) -> None:
+        try:
+            psycopg.conninfo.conninfo_to_dict(url)
+        except psycopg.ProgrammingError as exc:
+            raise InvalidInput("not a PostgreSQL URL", code="invalid_url") from exc
+        self.url = url
+        self.counters: Counter[str] = Counter()
+        self._deadline_s = deadline_s
+
+    def connect(self) -> PostgresConnection:
+        """Make a connection; it connects when first used."""
+        return PostgresConnection(self.url, self._deadline_s, self.counters)
+
+    def listen(self, bulletin: Bulletin) -> Callable[[], None]:
+        """Pass on what other processes announce, from a thread of its own."""
+        bulletin.has_peers = True
+        stopped = threading.Event()
+        thread = threading.Thread(
+            target=_listen, args=(self.url, bulletin, stopped), name="hansard-listener", daemon=True
+        )
+        thread.start()
+
+        def stop() -> None:
+            stopped.set()
+            thread.join()
+
+        return stop
+
+
+class PostgresConnection:
+    """Implements ``Connection``."""
+
+    def __init__(self, url: str, deadline_s: float, counters: Counter[str]) -> None:
+        self._url = url
+        self._deadline_s = deadline_s
+        self._counters = counters
+        self._opened: psycopg.Connection[Row] | None = None
+
+    def run(self, fn: Callable[[Tx], T], *, read_only: bool) -> T:
+        """Run ``fn`` in a transaction, again if that can change the outcome."""
+        deadline = time.monotonic() + self._deadline_s
+        pause_s = 0.002
+        while True:
+            attempt = _Attempt()
+            try:
+                return self._run_once(fn, attempt, read_only=read_only)
+            except psycopg.Error as error:
+                if attempt.may_have_committed and self._is_committed(attempt, deadline, error):
+                    return cast("T", attempt.result)
+                if not self._is_retryable(error) or time.monotonic() > deadline:
+                    raise _translate(error) from error
+            self._counters["retries"] += 1
+            time.sleep(random.uniform(0, pause_s))  # noqa: S311 - jitter
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+
+    def run_each(self, fns: Sequence[Callable[[Tx], Any]]) -> list[Outcome]:
+        """Run functions, each in a transaction of its own."""
+        raise AssertionError("PostgreSQL runs single functions on threads of their own")
+
+    def script(self, fn: Callable[[psycopg.Connection[Row]], T]) -> T:
+        """Run ``fn`` with the bare connection, for migrations and maintenance."""
+        deadline = time.monotonic() + self._deadline_s
+        while True:
+            try:
+                return fn(self._open())
+            except psycopg.Error as error:
+                if not self._is_retryable(error) or time.monotonic() > deadline:
+                    raise _translate(error) from error
+                self.close()
+            time.sleep(random.uniform(0, _PAUSE_MAX_S))  # noqa: S311 - jitter
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _run_once(self, fn: Callable[[Tx], T], attempt: _Attempt, *, read_only: bool) -> T:
+        connection = self._open()
+        try:
+            with connection.pipeline():
+                if read_only:
+                    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                else:
+                    connection.execute("BEGIN")
+                    attempt.transaction = connection.execute("SELECT pg_current_xact_id()::text")
+                attempt.result = fn(_PostgresTx(connection))
+                if not read_only:
+                    attempt.read_id()
+                attempt.may_have_committed = not read_only
+                connection.execute("COMMIT")
+        except BaseException:
+            self._leave_transaction(connection)
+            raise
+        return cast("T", attempt.result)
+
+    def _leave_transaction(self, connection: psycopg.Connection[Row]) -> None:
+        """Make the connection fit for the next transaction, or drop it."""
+        try:
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self._counters["lost_connections"] += 1
+        if connection.broken or connection.closed:
+            self.close()
+
+    def _is_committed(self, attempt: _Attempt, deadline: float, error: psycopg.Error) -> bool:
+        """Ask the server what became of a transaction whose COMMIT got no good answer."""
+        while True:
+            try:
+                row = (
+                    self._open()
+                    .execute("SELECT pg_xact_status(%s::text::xid8)", (attempt.transaction_id,))
+                    .fetchone()
+                )
+                status = row[0] if row else None
+                if status in {"committed", "aborted"}:
+                    return status == "committed"
+            except psycopg.Error:
+                self.close()
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    "the database did not say whether it kept the change; send it again with "
+                    "the same ids",
+                    code="outcome_unknown",
+                ) from error
+            time.sleep(random.uniform(0, _PAUSE_MAX_S))  # noqa: S311 - jitter
+
+    def _is_retryable(self, error: psycopg.Error) -> bool:
+        state = error.sqlstate or ""
+        if not state:  # no answer from the server: the connection was lost or never made
+            return isinstance(error, psycopg.OperationalError)
+        return state.startswith(_RETRY_CLASSES) or state in _RETRY_CODES
+
+    def _open(self) -> psycopg.Connection[Row]:
+        if self._opened is None:
+            self._opened = open_connection(self._url)
+        return self._opened
+
+
+class _Attempt:
+    """One try of a transaction: what it computed, and how to ask after it."""
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.transaction: psycopg.Cursor[Row] | None = None
+        self.transaction_id = ""
+        self.may_have_committed = False
+
+    def read_id(self) -> None:
+        row = self.transaction.fetchone() if self.transaction else None
+        self.transaction_id = row[0] if row else ""
+
+
+class _PostgresTx:
+    dialect: Dialect = "postgres"
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+        self._queries = load("postgres")
+
+    def rows(self, query: str, /, options: Sequence[str] = (), **params: object) -> list[Row]:
+        found = self._queries[query]
+        if found.options:
+            found = found.with_options(options)
+        return self._execute(found, params).fetchall()
+
+    def run(self, query: str, /, **params: object) -> None:
+        self._execute(self._queries[query], params)
+
+    def each(self, query: str, rows: Sequence[Row], /) -> list[Row]:
+        found = self._queries[query]
+        return self._execute(found, {"rows": _as_records(found, rows)}).fetchall()
+
+    def many(self, query: str, rows: Sequence[Row], /) -> None:
+        if rows:
+            found = self._queries[query]
+            self._execute(found, {"rows": _as_records(found, rows)})
+
+    def _execute(self, query: Query, params: dict[str, Any]) -> psycopg.Cursor[Row]:
+        cursor = self._connection.cursor(binary=True)
+        return cursor.execute(cast("LiteralString", query.by_name), params)
+
+
+def open_connection(url: str) -> psycopg.Connection[Row]:
+    """Connect with the settings that every connection to a record has."""
+    given = psycopg.conninfo.conninfo_to_dict(url).get("options") or ""
+    ours = f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+    connection: psycopg.Connection[Row] = psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        prepare_threshold=1,
+        application_name="hansard",
+        options=f"{ours} {given}",
+        keepalives_idle=10,
+        tcp_user_timeout=10_000,
+    )
+    return connection
+
+
+def _as_records(query: Query, rows: Sequence[Row]) -> str:
+    # One JSON text is five times cheaper to send than one array per column.
+    names = query.columns
+    return json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=bytes.hex)
+
+
+def _translate(error: psycopg.Error) -> Exception:
+    state = error.sqlstate or ""
+    if state.startswith("23"):
+        return Conflict(f"the database refused a row ({state})", code="refused")
+    if state.startswith(("XX", "58")):
+        return Corrupt(f"PostgreSQL {state}: {error}", code="database_corrupt")
+    return Unavailable(f"PostgreSQL {state}: {error}".strip(), reason=state or "connection")
+
+
+def _listen(url: str, bulletin: Bulletin, stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        try:
+            with open_connection(url) as connection:
+                connection.execute(f"LISTEN {CHANNEL}")
+                while not stopped.is_set():
+                    for notice in connection.notifies(timeout=_LISTEN_S):
+                        bulletin.receive(notice.payload)
+        except psycopg.Error:
+            stopped.wait(_LISTEN_S)

@@ -1,0 +1,118 @@
+"""Named queries, read from ``store/sql``.
+
+``<noun>.sql`` holds the text that both databases understand; ``<noun>.postgres.sql``
+replaces single queries where they must differ. Parameters are written ``:name``. A line
+that ends in ``-- if name`` is part of the query only when ``name`` is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+from typing import Literal
+
+Dialect = Literal["sqlite", "postgres"]
+
+_HEADER = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
+_TOKEN = re.compile(r"('(?:[^']|'')*'|--[^\n]*|::)|:([a-z_]+)|(%)")
+_RECORD = re.compile(r"AS r\s*\(([^)]*)\)")
+_OPTIONAL = re.compile(r"^(.*?) *-- if ([a-z_]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query of one dialect."""
+
+    name: str
+    text: str
+    dialect: Dialect
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order of the text."""
+        return tuple(name for _, name, _ in _TOKEN.findall(self.text) if name)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names in a row of parameters, where many rows travel as one JSON text."""
+        match = _RECORD.search(self.text)
+        assert match is not None, self.name
+        return tuple(column.split()[0] for column in match[1].split(","))
+
+    @cached_property
+    def options(self) -> frozenset[str]:
+        """Names that a line of the query depends on."""
+        return frozenset(name for _, name in _OPTIONAL.findall(self.text))
+
+    @cached_property
+    def by_name(self) -> str:
+        """The text for a driver that binds a mapping."""
+        return to_pyformat(self.text) if self.dialect == "postgres" else self.text
+
+    @cached_property
+    def by_position(self) -> str:
+        """The text with ``?`` for each parameter, for rows of tuples."""
+        return _TOKEN.sub(lambda match: "?" if match[2] else match[0], self.text)
+
+    def with_options(self, chosen: Collection[str]) -> Query:
+        """The query with the lines that are asked for, and without the others."""
+        return _choose(self, frozenset(chosen))
+
+
+@cache
+def _choose(query: Query, chosen: frozenset[str]) -> Query:
+    text = _OPTIONAL.sub(lambda match: match[1] if match[2] in chosen else "", query.text)
+    return Query(query.name, text, query.dialect)
+
+
+def parse(text: str) -> dict[str, str]:
+    r"""Split the text of one file into ``{name: sql}``.
+
+    Raises:
+        ValueError: If a name occurs twice.
+
+    >>> parse("-- name: one\nSELECT 1;\n")
+    {'one': 'SELECT 1'}
+    """
+    parts = _HEADER.split(text)[1:]
+    names = parts[::2]
+    if len(set(names)) != len(names):
+        raise ValueError(f"query named twice in {sorted(names)}")
+    bodies = (body.strip().removesuffix(";") for body in parts[1::2])
+    return dict(zip(names, bodies, strict=True))
+
+
+def to_pyformat(sql: str) -> str:
+    """Rewrite ``:name`` to ``%(name)s``, outside strings, comments and casts.
+
+    >>> to_pyformat("SELECT ':x', a::text FROM t WHERE b = :b AND c LIKE '5%'")
+    "SELECT ':x', a::text FROM t WHERE b = %(b)s AND c LIKE '5%%'"
+    """
+
+    def rewrite(match: re.Match[str]) -> str:
+        verbatim, name, _percent = match.groups()
+        if name is not None:
+            return f"%({name})s"
+        return (verbatim or "%").replace("%", "%%")
+
+    return _TOKEN.sub(rewrite, sql)
+
+
+@cache
+def load(dialect: Dialect) -> Mapping[str, Query]:
+    """All queries of one dialect."""
+    folder = resources.files("hansard.store") / "sql"
+    shared: dict[str, str] = {}
+    own: dict[str, str] = {}
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        queries = parse(file.read_text(encoding="utf-8"))
+        if file.name.endswith(f".{dialect}.sql"):
+            own |= queries
+        elif file.name.count(".") == 1:
+            shared |= queries
+    if unknown := own.keys() - shared.keys():
+        raise ValueError(f"overrides of nothing: {sorted(unknown)}")
+    return {name: Query(name, text, dialect) for name, text in (shared | own).items()}

@@ -1,0 +1,333 @@
+"""Sessions in SQL: made, found, listed, changed, removed.
+
+Every function that changes a session begins by locking its row (``lock``), which orders all
+changes of one session; the owner rule is applied there and in ``get``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hansard.core import strict_json
+from hansard.core.actors import Actor
+from hansard.core.digest import GENESIS
+from hansard.core.errors import Conflict, NotFound
+from hansard.core.sessions import (
+    UNSET,
+    NewSession,
+    Session,
+    SessionChanges,
+    SessionQuery,
+    UpdateReceipt,
+    merge,
+)
+from hansard.core.usage import UsageTotals
+from hansard.store import events
+from hansard.store.database import Row, Tx, one
+
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Head:
+    """The part of a locked session that appends move forward."""
+
+    tenant_id: str
+    session_id: str
+    owner: str | None
+    version: int
+    message_count: int
+    turn_count: int
+    usage: UsageTotals
+    digest: bytes
+    updated_at_us: int
+
+    @property
+    def key(self) -> Key:
+        """Tenant and session."""
+        return self.tenant_id, self.session_id
+
+
+def insert(
+    tx: Tx, actor: Actor, session: NewSession, *, parent: tuple[str, int] | None = None
+) -> bool:
+    """Make a session without messages; return False if the id is taken.
+
+    ``parent`` is the session that it was forked from, and how many messages it took over.
+    """
+    added = tx.rows(
+        "session_insert",
+        tenant_id=actor.tenant_id,
+        session_id=session.id,
+        owner=session.owner,
+        agent=session.agent,
+        title=session.title,
+        model=session.model,
+        archived=False,
+        parent_session_id=parent[0] if parent else None,
+        forked_at_seq=parent[1] if parent else None,
+        message_count=0,
+        digest=GENESIS,
+        created_at_us=session.at_us,
+        updated_at_us=session.at_us,
+    )
+    if not added:
+        return False
+    tx.run(
+        "session_document_insert",
+        tenant_id=actor.tenant_id,
+        session_id=session.id,
+        system_prompt=session.system_prompt,
+        metadata=session.metadata,
+        cost_data=session.cost_data,
+    )
+    events.insert(tx, [_created(actor.tenant_id, session)])
+    return True
+
+
+def get(tx: Tx, actor: Actor, session_id: str) -> Session:
+    """Return a session.
+
+    Raises:
+        NotFound: If it does not exist or is not within the actor's reach.
+    """
+    row = one(tx, "session_get", tenant_id=actor.tenant_id, session_id=session_id)
+    if row is None or not actor.may_see(row[1]):
+        raise not_found(session_id)
+    return _session(row)
+
+
+def list_page(
+    tx: Tx, actor: Actor, query: SessionQuery, position: Sequence[Any] | None
+) -> list[Session]:
+    """Return up to ``limit + 1`` sessions after ``position`` in the query's order."""
+    column = query.sort.removeprefix("-")
+    descending = query.sort.startswith("-")
+    filters = {
+        "owner": query.owner if actor.sees_all else actor.owner,
+        "agent": query.agent,
+        "archived": query.archived,
+        "created_after_us": query.created_after_us,
+        "created_before_us": query.created_before_us,
+        "updated_after_us": query.updated_after_us,
+        "search": None if query.search is None else _like(query.search),
+    }
+    if not actor.sees_all and query.owner not in {None, actor.owner}:
+        return []
+    chosen = {name: value for name, value in filters.items() if value is not None}
+    options = [*chosen, f"sort_{column}" + ("_descending" if descending else "")]
+    if position is not None:
+        options.append(f"{'before' if descending else 'after'}_{column}")
+        chosen |= {"after_us": position[0], "after_id": position[1]}
+    rows = tx.rows(
+        "session_list", options, tenant_id=actor.tenant_id, limit=query.limit + 1, **chosen
+    )
+    return [_session(row) for row in rows]
+
+
+def list_ids_by_prefix(tx: Tx, actor: Actor, prefix: str, limit: int) -> list[str]:
+    """Return ids that begin with ``prefix``, in order."""
+    rows = tx.rows(
+        "session_list_by_prefix",
+        tenant_id=actor.tenant_id,
+        first=prefix,
+        beyond=prefix + "\x7f",
+        limit=limit,
+    )
+    return [row[0] for row in rows if actor.may_see(row[1])]
+
+
+def lock_many(tx: Tx, keys: Iterable[Key], *, wait: bool) -> dict[Key, Head]:
+    """Lock sessions in one order; without ``wait``, those locked elsewhere are left out."""
+    rows = tx.each("session_lock" if wait else "session_lock_free", sorted(set(keys)))
+    heads = [
+        Head(row[0], row[1], row[2], row[3], row[4], row[5], UsageTotals(*row[6:13]), *row[13:])
+        for row in rows
+    ]
+    return {head.key: head for head in heads}
+
+
+def lock(tx: Tx, actor: Actor, session_id: str, *, expected_version: int | None = None) -> Head:
+    """Lock one session.
+
+    Raises:
+        NotFound: If it does not exist or is not within the actor's reach.
+        Conflict: ``version_mismatch``, if its version is not the expected one.
+    """
+    key = (actor.tenant_id, session_id)
+    head = lock_many(tx, [key], wait=True).get(key)
+    if head is None or not actor.may_see(head.owner):
+        raise not_found(session_id)
+    if expected_version is not None and expected_version != head.version:
+        raise version_mismatch(session_id, head.version)
+    return head
+
+
+def advance(tx: Tx, heads: Iterable[Head]) -> None:
+    """Write moved heads back."""
+    tx.many(
+        "session_advance",
+        [
+            (
+                head.version,
+                head.message_count,
+                head.turn_count,
+                head.usage.calls,
+                head.usage.input_tokens,
+                head.usage.cached_tokens,
+                head.usage.cache_write_tokens,
+                head.usage.output_tokens,
+                head.usage.reasoning_tokens,
+                head.usage.cost_nanousd,
+                head.digest,
+                head.updated_at_us,
+                head.tenant_id,
+                head.session_id,
+            )
+            for head in heads
+        ],
+    )
+
+
+def update(
+    tx: Tx,
+    actor: Actor,
+    session_id: str,
+    changes: SessionChanges,
+    *,
+    expected_version: int | None,
+    now_us: int,
+) -> UpdateReceipt:
+    """Apply changes; one that changes nothing leaves the version as it is."""
+    lock(tx, actor, session_id, expected_version=expected_version)
+    old = get(tx, actor, session_id)
+    new = replace(
+        old,
+        title=old.title if changes.title is UNSET else changes.title,
+        metadata=old.metadata if changes.metadata is UNSET else changes.metadata,
+        archived=old.archived if changes.archived is UNSET else changes.archived,
+        cost_data=merge(old.cost_data, changes.cost_data or {}),
+    )
+    names = tuple(changes.names())
+    if _same(new, old):
+        return UpdateReceipt(session=old, changes=names)
+    new = replace(new, version=old.version + 1, updated_at_us=max(now_us, old.updated_at_us))
+    key = {"tenant_id": actor.tenant_id, "session_id": session_id}
+    tx.run(
+        "session_describe",
+        title=new.title,
+        archived=new.archived,
+        version=new.version,
+        updated_at_us=new.updated_at_us,
+        **key,
+    )
+    tx.run(
+        "session_document_update",
+        metadata=strict_json.dumps(new.metadata),
+        cost_data=strict_json.dumps(new.cost_data),
+        **key,
+    )
+    events.insert(
+        tx,
+        [
+            (
+                actor.tenant_id,
+                session_id,
+                new.version,
+                "session.updated",
+                None,
+                None,
+                None,
+                new.message_count,
+                now_us,
+            )
+        ],
+    )
+    return UpdateReceipt(session=new, changes=names)
+
+
+def delete(tx: Tx, actor: Actor, session_id: str) -> None:
+    """Remove a session and all that hangs on it."""
+    lock(tx, actor, session_id)
+    tx.run("session_delete", tenant_id=actor.tenant_id, session_id=session_id)
+
+
+def list_untouched(
+    tx: Tx, actor: Actor, before_us: int, *, after: tuple[int, str], limit: int
+) -> list[tuple[str, int, int]]:
+    """Return (id, messages, updated_at_us) of sessions not touched since, oldest first."""
+    owner = {} if actor.sees_all else {"owner": actor.owner}
+    rows = tx.rows(
+        "session_list_untouched",
+        [*owner],
+        tenant_id=actor.tenant_id,
+        before_us=before_us,
+        after_us=after[0],
+        after_id=after[1],
+        limit=limit,
+        **owner,
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def not_found(session_id: str) -> NotFound:
+    """The error for a session that is not there, or not the caller's."""
+    return NotFound(f"no session {session_id!r}", code="session_not_found", session_id=session_id)
+
+
+def version_mismatch(session_id: str, version: int) -> Conflict:
+    """The error for a writer that demanded that nothing changed."""
+    return Conflict(
+        f"session {session_id!r} is at version {version}",
+        code="version_mismatch",
+        session_id=session_id,
+        version=version,
+    )
+
+
+def _created(tenant_id: str, session: NewSession) -> Row:
+    return (tenant_id, session.id, 1, "session.created", None, None, None, 0, session.at_us)
+
+
+def _same(new: Session, old: Session) -> bool:
+    """Compare as JSON: 1 and True are equal in Python and differ in a record."""
+    parts = [
+        [session.title, session.archived, session.metadata, session.cost_data]
+        for session in (new, old)
+    ]
+    return json.dumps(parts[0]) == json.dumps(parts[1])
+
+
+def _like(text: str) -> str:
+    escaped = "".join("\\" + sign if sign in "\\%_" else sign for sign in _ascii_lower(text))
+    return f"%{escaped}%"
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(sign.lower() if sign.isascii() else sign for sign in text)
+
+
+def _session(row: Row) -> Session:
+    return Session(
+        id=row[0],
+        owner=row[1],
+        agent=row[2],
+        title=row[3],
+        model=row[4],
+        system_prompt=row[5],
+        metadata=json.loads(row[6]),
+        cost_data=json.loads(row[7]),
+        archived=bool(row[8]),
+        parent_session_id=row[9],
+        forked_at_seq=row[10],
+        message_count=row[11],
+        turn_count=row[12],
+        version=row[13],
+        usage=UsageTotals(*row[14:21]),
+        digest=row[21].hex(),
+        created_at_us=row[22],
+        updated_at_us=row[23],
+    )

@@ -1,0 +1,273 @@
+"""Turns in SQL: the append, written for many at once.
+
+    lock the sessions -> look up turns and usage by id -> decide in memory -> write each table once
+
+Each append of a batch gets its own outcome; one that is refused leaves no trace, and the
+others go on. ``batch`` passes over sessions that another transaction has locked (the caller
+runs them again with ``waiting``), so nobody waits for another session's lock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from hansard.core.actors import Actor
+from hansard.core.digest import chain
+from hansard.core.errors import Conflict, HansardError
+from hansard.core.sessions import NewSession
+from hansard.core.turns import NewTurn, Turn, TurnReceipt
+from hansard.core.usage import NewUsage, UsageTotals
+from hansard.store import events, messages, sessions, usage
+from hansard.store.database import DEFERRED, Outcome, Row, Tx
+from hansard.store.sessions import Head, Key
+
+KIND_TURN = "turn.recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """A turn on its way into a session; ``create`` is the session to make if there is none."""
+
+    actor: Actor
+    session_id: str
+    turn: NewTurn
+    create: NewSession | None = None
+
+    @property
+    def key(self) -> Key:
+        """Tenant and session."""
+        return self.actor.tenant_id, self.session_id
+
+
+def batch(tx: Tx, appends: Sequence[Append]) -> list[Outcome]:
+    """Run appends; those to sessions that are absent or locked elsewhere are deferred."""
+    work = _Work(tx, appends, wait=tx.dialect == "sqlite")
+    return work.run()
+
+
+def waiting(tx: Tx, appends: Sequence[Append]) -> list[Outcome]:
+    """Run appends, waiting for locks."""
+    return _Work(tx, appends, wait=True).run()
+
+
+def list_page(
+    tx: Tx, actor: Actor, session_id: str, *, after: int, limit: int
+) -> list[tuple[int, Turn]]:
+    """Return a session's turns after an event number, each with its own."""
+    rows = tx.rows(
+        "turn_list", tenant_id=actor.tenant_id, session_id=session_id, after=after, limit=limit
+    )
+    return [(row[6], _turn(row)) for row in rows]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Rows to be written, by table."""
+
+    messages: list[Row] = field(default_factory=list)
+    turns: list[Row] = field(default_factory=list)
+    usage: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    model_usage: dict[tuple[str, str, str, str], UsageTotals] = field(default_factory=dict)
+    moved: dict[Key, Head] = field(default_factory=dict)
+
+
+class _Work:
+    """One batch: what was found, and what is to be written."""
+
+    def __init__(self, tx: Tx, appends: Sequence[Append], *, wait: bool) -> None:
+        self.tx = tx
+        self.appends = appends
+        self.wait = wait
+        self.pending = _Pending()
+        if wait:
+            for append in appends:
+                if append.create is not None and not append.turn.expected_seq:
+                    sessions.insert(tx, append.actor, append.create)
+        self.heads = sessions.lock_many(tx, [append.key for append in appends], wait=wait)
+        self.turns = _find_turns(tx, appends)
+        self.usage = usage.find(
+            tx, [(*append.key, entry.event_id) for append in appends for entry in append.turn.usage]
+        )
+
+    def run(self) -> list[Outcome]:
+        outcomes = [self._outcome(append) for append in self.appends]
+        self._write()
+        return outcomes
+
+    def _outcome(self, append: Append) -> Outcome:
+        head = self.heads.get(append.key)
+        if head is None and not self.wait:
+            return DEFERRED
+        try:
+            if head is None or not append.actor.may_see(head.owner):
+                raise sessions.not_found(append.session_id)
+            return Outcome(self._decide(head, append.turn))
+        except HansardError as error:
+            return Outcome(error=error)
+
+    def _decide(self, head: Head, turn: NewTurn) -> TurnReceipt:
+        """Check a turn against what is there, then add it to what is to be written."""
+        if turn.turn_id is not None:
+            known = self.turns.get((*head.key, turn.turn_id))
+            if known is not None:
+                return _replay(turn, *known)
+        if turn.expected_seq not in {None, head.message_count}:
+            raise Conflict(
+                f"expected_seq is {turn.expected_seq}, the next is {head.message_count}",
+                code="seq_conflict",
+                next_seq=head.message_count,
+                version=head.version,
+            )
+        fresh = self._unknown_usage(head, turn)
+        if not (turn.messages or turn.turn_id or fresh):
+            return _receipt(head, turn, 0)
+        return self._add(head, turn, fresh)
+
+    def _unknown_usage(self, head: Head, turn: NewTurn) -> list[NewUsage]:
+        fresh = []
+        for entry in turn.usage:
+            known = self.usage.get((*head.key, entry.event_id))
+            if known is None:
+                fresh.append(entry)
+            elif known != entry:
+                raise Conflict(
+                    f"event_id {entry.event_id!r} names another model call",
+                    code="usage_conflict",
+                    event_id=entry.event_id,
+                )
+        return fresh
+
+    def _add(self, head: Head, turn: NewTurn, fresh: list[NewUsage]) -> TurnReceipt:
+        rows = self.pending
+        first_seq = head.message_count
+        digests = chain(head.digest, [message.canonical for message in turn.messages])
+        for seq, (message, digest) in enumerate(
+            zip(turn.messages, digests, strict=True), first_seq
+        ):
+            rows.messages.append(messages.row_of(head, seq, message, digest, turn.turn_id))
+        for entry in fresh:
+            rows.usage.append(usage.row_of(head, entry, turn))
+            self.usage[(*head.key, entry.event_id)] = entry
+            model = (*head.key, entry.provider, entry.model)
+            rows.model_usage[model] = rows.model_usage.get(model, UsageTotals()).plus(entry)
+            head.usage = head.usage.plus(entry)
+        head.version += 1
+        head.message_count += len(digests)
+        head.digest = digests[-1] if digests else head.digest
+        head.updated_at_us = max(head.updated_at_us, turn.at_us)
+        rows.moved[head.key] = head
+        if turn.turn_id is not None:
+            head.turn_count += 1
+        receipt = _receipt(head, turn, len(digests))
+        if turn.turn_id is not None:
+            self._add_turn(head, turn, receipt)
+        rows.events.append(_event(head, turn, receipt))
+        return receipt
+
+    def _add_turn(self, head: Head, turn: NewTurn, receipt: TurnReceipt) -> None:
+        assert turn.turn_id is not None
+        told = _dump(receipt)
+        self.turns[(*head.key, turn.turn_id)] = (turn.content_hash, told)
+        self.pending.turns.append(
+            (
+                *head.key,
+                turn.turn_id,
+                turn.status,
+                turn.content_hash,
+                receipt.first_seq,
+                receipt.last_seq,
+                told,
+                turn.at_us,
+            )
+        )
+
+    def _write(self) -> None:
+        rows = self.pending
+        if not rows.moved:
+            return
+        self.tx.many("message_insert", rows.messages)
+        self.tx.many("turn_insert", rows.turns)
+        self.tx.many("usage_insert", rows.usage)
+        usage.add_to_models(self.tx, rows.model_usage)
+        events.insert(self.tx, rows.events)
+        sessions.advance(self.tx, rows.moved.values())
+
+
+def _find_turns(tx: Tx, appends: Sequence[Append]) -> dict[tuple[str, str, str], tuple[bytes, str]]:
+    keys = [
+        (*append.key, append.turn.turn_id) for append in appends if append.turn.turn_id is not None
+    ]
+    rows = tx.each("turn_find", keys) if keys else []
+    return {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
+
+
+def _replay(turn: NewTurn, content_hash: bytes, told: str) -> TurnReceipt:
+    if content_hash != turn.content_hash:
+        raise Conflict(
+            f"turn {turn.turn_id!r} was recorded with other content",
+            code="turn_conflict",
+            turn_id=turn.turn_id,
+        )
+    assert turn.turn_id is not None
+    return _load(turn.turn_id, told)
+
+
+def _receipt(head: Head, turn: NewTurn, added: int) -> TurnReceipt:
+    return TurnReceipt(
+        turn_id=turn.turn_id or "",
+        first_seq=head.message_count - added if added else None,
+        last_seq=head.message_count - 1 if added else None,
+        version=head.version,
+        usage=head.usage,
+        replayed=False,
+    )
+
+
+def _event(head: Head, turn: NewTurn, receipt: TurnReceipt) -> Row:
+    if turn.turn_id is not None:
+        kind = KIND_TURN
+    else:
+        kind = "messages.appended" if turn.messages else "usage.recorded"
+    return (
+        *head.key,
+        head.version,
+        kind,
+        turn.turn_id,
+        receipt.first_seq,
+        receipt.last_seq,
+        head.message_count,
+        turn.at_us,
+    )
+
+
+def _dump(receipt: TurnReceipt) -> str:
+    told = [receipt.first_seq, receipt.last_seq, receipt.version, asdict(receipt.usage)]
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _load(turn_id: str, told: str) -> TurnReceipt:
+    first_seq, last_seq, version, totals = json.loads(told)
+    return TurnReceipt(
+        turn_id=turn_id,
+        first_seq=first_seq,
+        last_seq=last_seq,
+        version=version,
+        usage=UsageTotals(**totals),
+        replayed=True,
+    )
+
+
+def _turn(row: Row) -> Turn:
+    receipt = _load(row[0], row[4])
+    return Turn(
+        turn_id=row[0],
+        status=row[1],
+        first_seq=row[2],
+        last_seq=row[3],
+        version=receipt.version,
+        usage=receipt.usage,
+        created_at_us=row[5],
+    )

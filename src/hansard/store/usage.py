@@ -1,0 +1,53 @@
+"""Usage in SQL: entries that are only added, and sums kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
+
+from hansard.core.actors import Actor
+from hansard.core.turns import NewTurn
+from hansard.core.usage import ModelUsage, NewUsage, UsageEntry, UsageTotals
+from hansard.store.database import Row, Tx
+from hansard.store.sessions import Head
+
+_FIELDS = tuple(field.name for field in fields(NewUsage))
+_ENTRY = attrgetter(*_FIELDS)
+_TOTALS = attrgetter(*(field.name for field in fields(UsageTotals)))
+
+
+def find(tx: Tx, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], NewUsage]:
+    """Return the entries among (tenant, session, event) keys that were recorded before."""
+    rows = tx.each("usage_find", keys) if keys else []
+    return {(row[0], row[1], row[2]): _new_usage(row[2:]) for row in rows}
+
+
+def row_of(head: Head, entry: NewUsage, turn: NewTurn) -> Row:
+    """The row of one entry."""
+    event_id, *values = _ENTRY(entry)
+    return (*head.key, event_id, turn.turn_id, *values, turn.at_us)
+
+
+def add_to_models(tx: Tx, sums: Mapping[tuple[str, str, str, str], UsageTotals]) -> None:
+    """Add to the sums by (tenant, session, provider, model), in one order."""
+    tx.many("model_usage_add", [(*key, *_TOTALS(sums[key])) for key in sorted(sums)])
+
+
+def list_models(tx: Tx, actor: Actor, session_id: str) -> list[ModelUsage]:
+    """Return a session's sums by model."""
+    rows = tx.rows("model_usage_list", tenant_id=actor.tenant_id, session_id=session_id)
+    return [ModelUsage(provider=row[0], model=row[1], totals=UsageTotals(*row[2:])) for row in rows]
+
+
+def list_page(tx: Tx, actor: Actor, session_id: str, *, after: str, limit: int) -> list[UsageEntry]:
+    """Return a session's entries after an event id, in the order of ids."""
+    rows = tx.rows(
+        "usage_list", tenant_id=actor.tenant_id, session_id=session_id, after=after, limit=limit
+    )
+    names = (*_FIELDS, "turn_id", "recorded_at_us")
+    return [UsageEntry(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _new_usage(values: Row) -> NewUsage:
+    return NewUsage(**dict(zip(_FIELDS, values, strict=True)))
