@@ -75,10 +75,10 @@ class RecordSettings:
     token: Annotated[str | None, About("Bearer token for a Hansard server.", secret=True)] = field(
         default=None, repr=False
     )
-    timeout_seconds: Annotated[
+    timeout_s: Annotated[
         float, About("How long a Hansard server may stay silent.", least=0.1, most=3_600)
     ] = 30.0
-    retry_deadline_seconds: Annotated[
+    retry_deadline_s: Annotated[
         float,
         About(
             "How long a call that may be sent again is sent again, before it fails.",
@@ -99,7 +99,7 @@ class ServerSettings:
     max_streams: Annotated[
         int, About("Event streams open at once; one more is answered 429.", least=1, most=100_000)
     ] = 1_000
-    drain_seconds: Annotated[
+    drain_s: Annotated[
         float,
         About("After SIGTERM, how long requests under way may take.", least=0, most=3_600),
     ] = 30.0

@@ -12,21 +12,23 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+_DOUBLINGS_MAX = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How patient the client is.
 
     Attributes:
-        deadline_seconds: No attempt starts later than this after the first.
-        first_seconds: Longest wait before the second attempt; it doubles from there.
-        most_seconds: Longest wait of all.
+        deadline_s: No attempt starts later than this after the first.
+        first_s: Longest wait before the second attempt; it doubles from there.
+        most_s: Longest wait of all.
         jitter: Gives a number from 0 to 1, so that many clients do not come back at once.
     """
 
-    deadline_seconds: float = 30.0
-    first_seconds: float = 0.1
-    most_seconds: float = 5.0
+    deadline_s: float = 30.0
+    first_s: float = 0.1
+    most_s: float = 5.0
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
@@ -46,17 +48,17 @@ class Patience:
     def renew(self) -> None:
         """Start over, because the other side has answered."""
         self._attempts = 0
-        self._deadline = self._policy.monotonic() + self._policy.deadline_seconds
+        self._deadline = self._policy.monotonic() + self._policy.deadline_s
 
-    async def wait(self, asked_seconds: float = 0.0) -> bool:
+    async def wait(self, asked_s: float = 0.0) -> bool:
         """Wait before the next attempt, at least as long as the server asked for.
 
         Returns:
             False, at once, if the next attempt would start after the deadline.
         """
         policy = self._policy
-        longest = min(policy.most_seconds, policy.first_seconds * 2**self._attempts)
-        seconds = max(asked_seconds, longest * policy.jitter())
+        longest = min(policy.most_s, policy.first_s * 2 ** min(self._attempts, _DOUBLINGS_MAX))
+        seconds = max(asked_s, longest * policy.jitter())
         if policy.monotonic() + seconds > self._deadline:
             return False
         self._attempts += 1

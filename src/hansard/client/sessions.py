@@ -11,30 +11,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
-from hansard.client import bodies, paths, wire
+from hansard.client import bodies, composed, paths, wire
 from hansard.client.retries import RetryPolicy
 from hansard.client.streams import follow
 from hansard.client.transport import Transport, Upload
 from hansard.core import strict_json
 from hansard.core.documents import ImportReport
-from hansard.core.errors import NotFound
+from hansard.core.errors import InvalidInput
 from hansard.core.events import Event
 from hansard.core.ids import Clock
 from hansard.core.messages import (
     Message,
-    StoredMessage,
     check_any_messages,
     check_messages,
-    is_safe_start,
 )
-from hansard.core.paging import LIMIT_MAX, Page, check_limit
+from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import (
     UNSET,
     PurgeReport,
@@ -64,7 +62,9 @@ class RemoteSessions:
     Args:
         url: ``https://host[:port][/prefix]``.
         token: Bearer token: an API key, or a token of the server's issuer.
-        timeout_seconds: How long the server may stay silent within one attempt.
+        timeout_s: How long the server may stay silent within one attempt.
+        retry_deadline_s: How long a call that may be sent again is sent again.
+        retries: How long it waits in between.
         carrier: In place of the network.
     """
 
@@ -73,15 +73,16 @@ class RemoteSessions:
         url: str,
         *,
         token: str | None = None,
-        timeout_seconds: float = 30.0,
+        timeout_s: float = 30.0,
+        retry_deadline_s: float = 10.0,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         clock: Clock = _wall_clock,
         carrier: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._retries = retries
+        self._retries = replace(retries, deadline_s=retry_deadline_s)
         self._clock = clock
         self._transport = Transport(
-            url, token=token, timeout_seconds=timeout_seconds, retries=retries, carrier=carrier
+            url, token=token, timeout_s=timeout_s, retries=self._retries, carrier=carrier
         )
 
     async def __aenter__(self) -> Self:
@@ -135,9 +136,13 @@ class RemoteSessions:
 
     async def list(self, query: SessionQuery | None = None, /, **filters: Any) -> Page[Session]:
         """See ``SessionService.list``; ``system_prompt`` and ``cost_data`` are left out."""
-        asked = query or SessionQuery(**filters)
+        asked = query or _query(filters)
         answer = await self._transport.call(paths.LIST_SESSIONS, query=bodies.list_query(asked))
         return wire.read(answer.body, wire.read_page("sessions", wire.read_session))
+
+    async def find_ids(self, prefix: str, *, limit: int = 10) -> Sequence[str]:
+        """Return ids of sessions that begin with ``prefix``."""
+        return await composed.find_ids(self, prefix, limit)
 
     async def update(
         self,
@@ -219,8 +224,8 @@ class RemoteSessions:
     ) -> Message:
         message = {"role": role, "content": content, **fields}
         receipt = await self.append_messages(session_id, [message])
-        seq = receipt.last_seq or 0
-        page = await self.list_messages(session_id, after=seq - 1 if seq else None, limit=1)
+        assert receipt.first_seq is not None
+        page = await self.list_messages(session_id, after=receipt.first_seq - 1, limit=1)
         return page.items[0]
 
     async def save_messages(
@@ -260,8 +265,9 @@ class RemoteSessions:
         limit: int = 100,
         order: str = "asc",
     ) -> Page[Message]:
+        check_seq(None if after is None else after + 1, "after")
         query = {
-            "after": check_seq(after, "after"),
+            "after": after,
             "before": check_seq(before, "before"),
             "limit": check_limit(limit),
             "order": order,
@@ -272,21 +278,7 @@ class RemoteSessions:
         return wire.read(answer.body, wire.read_page("messages", wire.read_message))
 
     async def tail(self, session_id: str, count: int) -> tuple[Message, ...]:
-        """Fetched backwards until a window may begin."""
-        found: tuple[Message, ...] = ()
-        before = None
-        while len(found) < count or not _may_begin(found):
-            page = await self.list_messages(
-                session_id,
-                before=before,
-                limit=min(max(count - len(found), 1), LIMIT_MAX),
-                order="desc",
-            )
-            found = (*reversed(page.items), *found)
-            if page.next_cursor is None:
-                break
-            before = found[0].seq
-        return found
+        return await composed.tail(self, session_id, count)
 
     async def list_turns(
         self, session_id: str, *, limit: int = 100, cursor: str | None = None
@@ -352,21 +344,7 @@ class RemoteSessions:
 
     async def purge(self, *, updated_before_us: int, dry_run: bool = False) -> PurgeReport:
         """One call per session, so not one transaction."""
-        sessions = messages = 0
-        cursor = None
-        while True:
-            page = await self.list(limit=LIMIT_MAX, cursor=cursor, sort="updated_at")
-            for session in page.items:
-                if session.updated_at_us >= updated_before_us:
-                    return PurgeReport(sessions=sessions, messages=messages, dry_run=dry_run)
-                if not dry_run:
-                    with suppress(NotFound):  # somebody else was faster
-                        await self.delete(session.id)
-                sessions += 1
-                messages += session.message_count
-            if page.next_cursor is None:
-                return PurgeReport(sessions=sessions, messages=messages, dry_run=dry_run)
-            cursor = page.next_cursor
+        return await composed.purge(self, updated_before_us, dry_run=dry_run)
 
     async def export_session(self, session_id: str, format: str = "native") -> AsyncIterator[bytes]:
         """Streamed; a stream that breaks off raises ``Unavailable``, so no part looks whole."""
@@ -393,16 +371,8 @@ class RemoteSessions:
         return follow(self._transport, self._retries, session_id, since)
 
 
-def _may_begin(messages: Sequence[Message]) -> bool:
-    first = messages[0]
-    return is_safe_start(
-        StoredMessage(
-            seq=first.seq,
-            message_id=first.message_id,
-            turn_id=first.turn_id,
-            role=first.role,
-            text=strict_json.dumps(first.body),
-            created_at_us=first.created_at_us,
-            digest=b"",
-        )
-    )
+def _query(filters: Mapping[str, Any]) -> SessionQuery:
+    try:
+        return SessionQuery(**filters)
+    except TypeError as exc:
+        raise InvalidInput("no such filter", code="invalid_filter") from exc

@@ -16,7 +16,7 @@ from hansard.core.errors import Unavailable, UpstreamFailed
 from hansard.core.events import Event
 
 LINE_BYTES_MAX = 2**16  # an event of ours has a few hundred bytes
-SILENCE_SECONDS = 45.0  # three missed heartbeats
+SILENCE_S = 45.0  # three missed heartbeats
 
 
 async def follow(
@@ -28,7 +28,7 @@ async def follow(
         Unavailable: When the server has said nothing until the deadline of ``retries``.
     """
     patience = retries.begin()
-    wait_seconds = 0.0
+    wait_s = 0.0
     while True:
         try:
             async with transport.stream(
@@ -36,11 +36,11 @@ async def follow(
                 session_id,
                 query={"since": str(since)},
                 headers={"Accept": "text/event-stream", "Last-Event-ID": str(since)},
-                silence_seconds=SILENCE_SECONDS,
+                silence_s=SILENCE_S,
             ) as response:
                 async for block in read_blocks(response.aiter_bytes()):
                     patience.renew()
-                    wait_seconds = block.retry_seconds or wait_seconds
+                    wait_s = block.retry_s or wait_s
                     if block.data is not None:
                         event = wire.read(block.data, wire.read_event)
                         since = event.number
@@ -48,7 +48,7 @@ async def follow(
             failure = Unavailable("the server ended the stream", code="stream_ended")
         except Unavailable as exc:
             failure = exc
-        if not await patience.wait(wait_seconds):
+        if not await patience.wait(wait_s):
             raise failure
 
 
@@ -57,23 +57,23 @@ class ServerSent:
     """One block of a stream: an event's data, or a hint when to come back, or a heartbeat."""
 
     data: bytes | None
-    retry_seconds: float | None
+    retry_s: float | None
 
 
 async def read_blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[ServerSent]:
     """Split a stream into blocks; a block that is cut off at the end is dropped."""
     data: bytes | None = None
-    retry_seconds: float | None = None
+    retry_s: float | None = None
     async for line in _lines(pieces):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if not line:
-            yield ServerSent(data, retry_seconds)
-            data, retry_seconds = None, None
+            yield ServerSent(data, retry_s)
+            data, retry_s = None, None
         elif field == b"data":
             data = value if data is None else data + b"\n" + value
         elif field == b"retry" and value.isdigit():
-            retry_seconds = int(value) / 1000
+            retry_s = int(value) / 1000
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

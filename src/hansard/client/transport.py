@@ -25,8 +25,8 @@ UNREACHABLE: Final = "unreachable"
 CONNECTION_LOST: Final = "connection_lost"
 
 _PIECE_BYTES = 2**18
-_CONNECT_SECONDS_MAX = 10.0
-_RETRY_AFTER_SECONDS_MAX = 60.0
+_CONNECT_MAX_S = 10.0
+_RETRY_AFTER_MAX_S = 60.0
 # Servers close idle connections after 5 s and more; closing first avoids that race.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
 
@@ -73,7 +73,7 @@ class Transport:
         url: str,
         *,
         token: str | None,
-        timeout_seconds: float,
+        timeout_s: float,
         retries: RetryPolicy,
         carrier: httpx.AsyncBaseTransport | None,
     ) -> None:
@@ -85,9 +85,7 @@ class Transport:
                 "User-Agent": "hansard",
                 **({"Authorization": f"Bearer {token}"} if token else {}),
             },
-            timeout=httpx.Timeout(
-                timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS_MAX)
-            ),
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_MAX_S)),
             limits=_LIMITS,
             transport=carrier,
         )
@@ -136,7 +134,7 @@ class Transport:
                 arrived = exc.code != UNREACHABLE
                 if arrived and not repeatable:
                     raise
-                if not await patience.wait(exc.details.get("retry_after_seconds", 0.0)):
+                if not await patience.wait(exc.details.get("retry_after_s", 0.0)):
                     raise
                 resent = resent or arrived
 
@@ -148,14 +146,14 @@ class Transport:
         *,
         query: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
-        silence_seconds: float | None = None,
+        silence_s: float | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """Open a streamed answer; it is sent once."""
         request = self._client.build_request(
             route.method, route.to(session_id), params=query, headers=headers
         )
-        if silence_seconds is not None:
-            request.extensions["timeout"]["read"] = silence_seconds
+        if silence_s is not None:
+            request.extensions["timeout"]["read"] = silence_s
         with _translated(request.url.host):
             response = await self._client.send(request, stream=True)
             try:
@@ -191,7 +189,7 @@ def _error(response: httpx.Response) -> Exception:
     error = wire.read_error(response.status_code, response.content)
     asked = response.headers.get("Retry-After", "")
     if asked.isdecimal():
-        error.details["retry_after_seconds"] = min(float(asked), _RETRY_AFTER_SECONDS_MAX)
+        error.details["retry_after_s"] = min(float(asked), _RETRY_AFTER_MAX_S)
     return error
 
 

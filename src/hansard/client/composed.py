@@ -1,0 +1,82 @@
+"""Composed: calls that the HTTP API has no route for, made of those that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from hansard.core import strict_json
+from hansard.core.errors import LimitReached, NotFound
+from hansard.core.ids import check_id
+from hansard.core.messages import Message, StoredMessage, is_safe_start
+from hansard.core.paging import LIMIT_MAX, check_limit
+from hansard.core.sessions import PurgeReport
+from hansard.face import SessionService
+
+FIND_PAGES_MAX = 20  # a prefix that so many sessions hold elsewhere is not worth the wait
+
+
+async def find_ids(record: SessionService, prefix: str, limit: int) -> Sequence[str]:
+    """Search for sessions whose ids begin with ``prefix``.
+
+    Raises:
+        LimitReached: If too many sessions have it elsewhere, in their titles for example.
+    """
+    check_id(prefix, "session_id")
+    found: set[str] = set()
+    cursor = None
+    for _ in range(FIND_PAGES_MAX):
+        page = await record.list(search=prefix, limit=LIMIT_MAX, cursor=cursor)
+        found |= {session.id for session in page.items if session.id.startswith(prefix)}
+        if page.next_cursor is None or len(found) >= limit:
+            return sorted(found)[:limit]
+        cursor = page.next_cursor
+    raise LimitReached("give more of the id", code="prefix_too_short", prefix=prefix)
+
+
+async def tail(record: SessionService, session_id: str, count: int) -> tuple[Message, ...]:
+    """Read backwards until there are enough messages and a window may begin."""
+    check_limit(count)
+    found: tuple[Message, ...] = ()
+    before = None
+    while len(found) < count or not _may_begin(found[0]):
+        limit = min(max(count - len(found), 1), LIMIT_MAX)
+        page = await record.list_messages(session_id, before=before, limit=limit, order="desc")
+        found = (*reversed(page.items), *found)
+        if page.next_cursor is None:
+            break
+        before = found[0].seq
+    return found
+
+
+async def purge(record: SessionService, updated_before_us: int, *, dry_run: bool) -> PurgeReport:
+    """Remove sessions one by one, the oldest first; not in one transaction."""
+    sessions = messages = 0
+    cursor = None
+    while True:
+        page = await record.list(limit=LIMIT_MAX, cursor=cursor, sort="updated_at")
+        for session in page.items:
+            if session.updated_at_us >= updated_before_us:
+                return PurgeReport(sessions=sessions, messages=messages, dry_run=dry_run)
+            if not dry_run:
+                with suppress(NotFound):  # somebody else was faster
+                    await record.delete(session.id)
+            sessions += 1
+            messages += session.message_count
+        if page.next_cursor is None:
+            return PurgeReport(sessions=sessions, messages=messages, dry_run=dry_run)
+        cursor = page.next_cursor
+
+
+def _may_begin(message: Message) -> bool:
+    return is_safe_start(
+        StoredMessage(
+            seq=message.seq,
+            message_id=message.message_id,
+            turn_id=message.turn_id,
+            role=message.role,
+            text=strict_json.dumps(message.body),
+            created_at_us=message.created_at_us,
+            digest=b"",
+        )
+    )
