@@ -84,7 +84,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def _opener(url: str, retry_deadline_s: float) -> Callable[[], Database]:
-    from hansard.service.sessions import system_clock
+    from hansard.service.bound import system_clock
     from hansard.store.opening import open_database as open_store
 
     if urlsplit(url).scheme == "sqlite":

@@ -78,6 +78,10 @@ class SessionService(Protocol):
         """Return a page of sessions, without messages; ``filters`` are fields of the query."""
         ...
 
+    async def find_ids(self, prefix: str, *, limit: int = 10) -> Sequence[str]:
+        """Return ids of sessions that begin with ``prefix``, in order."""
+        ...
+
     async def update(
         self,
         session_id: str,
@@ -242,9 +246,12 @@ class SessionService(Protocol):
         ...
 
     async def import_session(
-        self, source: bytes | Path, format: str = "native", *, dry_run: bool = False
+        self, source: bytes | Path | str, format: str = "native", *, dry_run: bool = False
     ) -> ImportReport:
         """Read a document into new sessions, in one transaction, once.
+
+        ``source`` is the document, or the file that holds it, or (for ``cleveragents-db`` and
+        ``fipsagents-db``) the URL or file of a database.
 
         Raises:
             InvalidInput: If version, shape or content cannot be read.

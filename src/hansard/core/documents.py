@@ -21,7 +21,7 @@ from hansard.core.sessions import (
 )
 from hansard.core.strict_json import check_text
 from hansard.core.turns import STATUSES, check_seq
-from hansard.core.usage import UsageEntry, check_usage
+from hansard.core.usage import UsageEntry, UsageTotals, check_usage
 
 SCHEMA_VERSION: Final = 2
 """Version of the native formats; 1 was never released, and "1.0" is the ancestor's."""
@@ -69,13 +69,21 @@ class DocumentMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentTurn:
-    """One turn as it travels."""
+    """One turn as it travels.
+
+    Attributes:
+        content_hash: What makes two turns of one id the same turn, as hex; without it, a turn
+            sent again after an import is a conflict.
+        usage: The session's running totals with this turn in them.
+    """
 
     turn_id: str
     status: str
     first_seq: int | None
     last_seq: int | None
     created_at_us: int
+    content_hash: str | None = None
+    usage: UsageTotals | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,6 +137,19 @@ def check_append(
     )
 
 
+def check_usage_only(entry: NewUsage, *, clock: Clock) -> NewTurn:
+    """Check one model call to be counted outside any turn."""
+    return NewTurn(
+        turn_id=None,
+        status="",
+        messages=[],
+        usage=[check_usage(entry, entry.event_id)],
+        content_hash=b"",
+        expected_seq=None,
+        at_us=clock(),
+    )
+
+
 def check_seq(value: int | None, field: str) -> int | None:
     """Return a sequence number if it can be one; None stays None."""
     if value is not None and (type(value) is not int or not 0 <= value <= SEQ_MAX):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from hansard.core.errors import Unavailable
@@ -56,18 +55,9 @@ class Runner:
         """Run an append with the others that wait."""
         return await _wait(lambda done: self.database.append(item, done, announce=item.key))
 
-    def read_here(self, fn: Callable[[Tx], T]) -> T:
-        """Run ``fn`` on a snapshot and block this thread, which must not be an event loop's."""
-        future: Future[T] = Future()
-
-        def done(outcome: Outcome) -> None:
-            if outcome.error is not None:
-                future.set_exception(outcome.error)
-            else:
-                future.set_result(outcome.value)
-
-        self.database.read(fn, done)
-        return future.result()
+    async def read_apart(self, fn: Callable[[Tx], T]) -> T:
+        """Run a long read on a connection of its own, in nobody's way."""
+        return await asyncio.to_thread(self.database.read_apart, fn)
 
 
 async def _wait(submit: Callable[[Done], None]) -> Any:

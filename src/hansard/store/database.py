@@ -55,9 +55,9 @@ class Tx(Protocol):
         ...
 
 
-def one(tx: Tx, query: str, /, **params: object) -> Row | None:
+def one(tx: Tx, query: str, /, **params: str | int) -> Row | None:
     """Execute; return the only row, or None."""
-    found = tx.rows(query, **params)
+    found = tx.rows(query, (), **params)
     return found[0] if found else None
 
 
@@ -167,6 +167,27 @@ class Database:
         """Run ``fn`` on a snapshot; ``done`` is called on the thread that ran it."""
         self._put(self._readers if self.engine.readers else self._writers[0], _Job(fn, None, done))
 
+    def read_apart(self, fn: Callable[[Tx], T]) -> T:
+        """Run ``fn`` on a snapshot and wait for it, on a connection made for it.
+
+        For long reads: it is in nobody's way, except of a database in memory, which has one
+        connection.
+        """
+        if not self.engine.readers:
+            answer: SimpleQueue[Outcome] = SimpleQueue()
+            self.read(fn, answer.put)
+            outcome = answer.get()
+            if outcome.error is not None:
+                raise outcome.error
+            return cast("T", outcome.value)
+        if self._closed.is_set():
+            raise _closed()
+        connection = self.engine.connect()
+        try:
+            return connection.run(fn, read_only=True)
+        finally:
+            connection.close()
+
     def write(
         self, fn: Callable[[Tx], Any], done: Done, *, announce: tuple[str, str] | None = None
     ) -> None:
@@ -205,7 +226,7 @@ class Database:
 
     def _put(self, queue: Queue, job: _Job) -> None:
         if self._closed.is_set():
-            raise Unavailable("the record is closed", code="closed")
+            raise _closed()
         queue.put(job)
 
     def _start(
@@ -221,7 +242,9 @@ class Database:
         """Run jobs one by one, each in a transaction of its own."""
         read_only = queue is self._readers
         while job := queue.get():
-            outcome = _attempt(connection, _function(job, self._append_waiting), read_only)
+            outcome = _attempt(
+                connection, _function(job, self._append_waiting), read_only=read_only
+            )
             if job.fn is None and outcome.error is None:
                 (outcome,) = outcome.value
             self._finish(job, outcome)
@@ -274,11 +297,15 @@ class Database:
             self.read(lambda tx: tx.rows("event_notify", payload=take()), lambda _outcome: None)
 
 
+def _closed() -> Unavailable:
+    return Unavailable("the record is closed", code="closed")
+
+
 def _function(job: _Job, append_waiting: Batch) -> Callable[[Tx], Any]:
     return job.fn or (lambda tx: append_waiting(tx, [job.item]))
 
 
-def _attempt(connection: Connection, fn: Callable[[Tx], Any], read_only: bool) -> Outcome:
+def _attempt(connection: Connection, fn: Callable[[Tx], Any], *, read_only: bool) -> Outcome:
     try:
         return Outcome(connection.run(fn, read_only=read_only))
     except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -165,7 +165,7 @@ class PostgresConnection:
                 )
                 status = row[0] if row else None
                 if status in {"committed", "aborted"}:
-                    return status == "committed"
+                    return bool(status == "committed")
             except psycopg.Error:
                 self.close()
             if time.monotonic() > deadline:
@@ -229,7 +229,7 @@ class _PostgresTx:
 
     def _execute(self, query: Query, params: dict[str, Any]) -> psycopg.Cursor[Row]:
         cursor = self._connection.cursor(binary=True)
-        return cursor.execute(cast("LiteralString", query.by_name), params)
+        return cursor.execute(query.by_name.encode(), params)
 
 
 def open_connection(url: str) -> psycopg.Connection[Row]:

@@ -29,6 +29,8 @@ from hansard.store import events
 from hansard.store.database import Row, Tx, one
 
 Key = tuple[str, str]
+Untouched = tuple[str, int, int]
+"""Id, number of messages and last change of a session that may be purged."""
 
 
 @dataclass(slots=True)
@@ -257,7 +259,7 @@ def delete(tx: Tx, actor: Actor, session_id: str) -> None:
 
 def list_untouched(
     tx: Tx, actor: Actor, before_us: int, *, after: tuple[int, str], limit: int
-) -> list[tuple[str, int, int]]:
+) -> list[Untouched]:
     """Return (id, messages, updated_at_us) of sessions not touched since, oldest first."""
     owner = {} if actor.sees_all else {"owner": actor.owner}
     rows = tx.rows(

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 
 from hansard.core.actors import Actor
 from hansard.core.digest import chain
+from hansard.core.documents import DocumentTurn
 from hansard.core.errors import Conflict, HansardError
 from hansard.core.sessions import NewSession
 from hansard.core.turns import NewTurn, Turn, TurnReceipt
@@ -60,6 +61,46 @@ def list_page(
         "turn_list", tenant_id=actor.tenant_id, session_id=session_id, after=after, limit=limit
     )
     return [(row[6], _turn(row)) for row in rows]
+
+
+def list_documents(
+    tx: Tx, actor: Actor, session_id: str, *, after: int, limit: int
+) -> list[tuple[int, DocumentTurn]]:
+    """Return the same as they travel."""
+    rows = tx.rows(
+        "turn_list", tenant_id=actor.tenant_id, session_id=session_id, after=after, limit=limit
+    )
+    return [
+        (
+            row[6],
+            DocumentTurn(
+                turn_id=row[0],
+                status=row[1],
+                first_seq=row[2],
+                last_seq=row[3],
+                created_at_us=row[5],
+                content_hash=row[7].hex(),
+                usage=_load(row[0], row[4]).usage,
+            ),
+        )
+        for row in rows
+    ]
+
+
+def row_of(
+    head: Head, receipt: TurnReceipt, status: str, content_hash: bytes, created_at_us: int
+) -> Row:
+    """The row of one turn."""
+    return (
+        *head.key,
+        receipt.turn_id,
+        status,
+        content_hash,
+        receipt.first_seq,
+        receipt.last_seq,
+        _dump(receipt),
+        created_at_us,
+    )
 
 
 @dataclass(slots=True)
@@ -149,7 +190,7 @@ class _Work:
         ):
             rows.messages.append(messages.row_of(head, seq, message, digest, turn.turn_id))
         for entry in fresh:
-            rows.usage.append(usage.row_of(head, entry, turn))
+            rows.usage.append(usage.row_of(head, entry, turn.turn_id, turn.at_us))
             self.usage[(*head.key, entry.event_id)] = entry
             model = (*head.key, entry.provider, entry.model)
             rows.model_usage[model] = rows.model_usage.get(model, UsageTotals()).plus(entry)
@@ -169,20 +210,8 @@ class _Work:
 
     def _add_turn(self, head: Head, turn: NewTurn, receipt: TurnReceipt) -> None:
         assert turn.turn_id is not None
-        told = _dump(receipt)
-        self.turns[(*head.key, turn.turn_id)] = (turn.content_hash, told)
-        self.pending.turns.append(
-            (
-                *head.key,
-                turn.turn_id,
-                turn.status,
-                turn.content_hash,
-                receipt.first_seq,
-                receipt.last_seq,
-                told,
-                turn.at_us,
-            )
-        )
+        self.turns[(*head.key, turn.turn_id)] = (turn.content_hash, _dump(receipt))
+        self.pending.turns.append(row_of(head, receipt, turn.status, turn.content_hash, turn.at_us))
 
     def _write(self) -> None:
         rows = self.pending

@@ -7,7 +7,6 @@ from dataclasses import fields
 from operator import attrgetter
 
 from hansard.core.actors import Actor
-from hansard.core.turns import NewTurn
 from hansard.core.usage import ModelUsage, NewUsage, UsageEntry, UsageTotals
 from hansard.store.database import Row, Tx
 from hansard.store.sessions import Head
@@ -23,10 +22,10 @@ def find(tx: Tx, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, s
     return {(row[0], row[1], row[2]): _new_usage(row[2:]) for row in rows}
 
 
-def row_of(head: Head, entry: NewUsage, turn: NewTurn) -> Row:
+def row_of(head: Head, entry: NewUsage, turn_id: str | None, recorded_at_us: int) -> Row:
     """The row of one entry."""
     event_id, *values = _ENTRY(entry)
-    return (*head.key, event_id, turn.turn_id, *values, turn.at_us)
+    return (*head.key, event_id, turn_id, *values, recorded_at_us)
 
 
 def add_to_models(tx: Tx, sums: Mapping[tuple[str, str, str, str], UsageTotals]) -> None:

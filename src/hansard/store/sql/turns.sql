@@ -15,7 +15,8 @@ INSERT INTO turns (
 
 -- name: turn_list
 -- A session's turns in the order of their recording, which its events hold.
-SELECT t.turn_id, t.status, t.first_seq, t.last_seq, t.receipt, t.created_at_us, e.number
+SELECT t.turn_id, t.status, t.first_seq, t.last_seq, t.receipt, t.created_at_us, e.number,
+    t.content_hash
 FROM events AS e
 JOIN turns AS t ON t.tenant_id = e.tenant_id AND t.session_id = e.session_id
     AND t.turn_id = e.turn_id

@@ -1,0 +1,57 @@
+"""What every part of the record on a database shares: where, on whose behalf, at what time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from hansard.core.actors import Actor
+from hansard.core.ids import Clock, check_id
+from hansard.core.sessions import NewSession, Session, check_new_session
+from hansard.service.threads import Runner
+from hansard.store import sessions
+from hansard.store.database import Tx
+
+T = TypeVar("T")
+
+
+def system_clock() -> int:
+    """The present time in microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+class Bound:
+    """A database, an actor and a clock."""
+
+    def __init__(
+        self, runner: Runner, *, actor: Actor | None = None, clock: Clock = system_clock
+    ) -> None:
+        self.runner = runner
+        self.actor = actor or Actor()
+        self.clock = clock
+
+    async def read_session(self, session_id: str, fn: Callable[[Tx, Session], T]) -> T:
+        """Run ``fn`` on a snapshot, given the session as it is there."""
+        check_id(session_id, "session_id")
+        return await self.runner.read(lambda tx: fn(tx, sessions.get(tx, self.actor, session_id)))
+
+    async def write_session(self, session_id: str, fn: Callable[[Tx], T]) -> T:
+        """Run ``fn`` in a transaction, and tell those who follow the session."""
+        check_id(session_id, "session_id")
+        return await self.runner.write(fn, announce=(self.actor.tenant_id, session_id))
+
+    def bare_session(self, session_id: str) -> NewSession:
+        """A session to be made on the way, with nothing but its id and owner."""
+        return check_new_session(
+            session_id=session_id,
+            owner=self.actor.owner,
+            agent=None,
+            title=None,
+            model=None,
+            system_prompt=None,
+            metadata=None,
+            cost_data=None,
+            messages=[],
+            clock=self.clock,
+        )

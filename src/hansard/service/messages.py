@@ -1,0 +1,140 @@
+"""Messages of a record on a database: read in windows, saved as whole lists."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from hansard.core.actors import Actor
+from hansard.core.errors import InvalidInput
+from hansard.core.messages import Message, NewMessage, StoredMessage, check_any_messages
+from hansard.core.paging import Page, check_limit
+from hansard.core.sessions import NewSession, SaveReceipt, Session
+from hansard.core.turns import check_seq
+from hansard.service.bound import Bound
+from hansard.store import messages, sessions
+from hansard.store.database import Tx
+
+PAGE_STEP = 200  # messages read at a time while iterating
+
+
+class Messages(Bound):
+    """The part of the face that is about messages."""
+
+    async def save_messages(
+        self,
+        session_id: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        expected_version: int | None = None,
+    ) -> SaveReceipt:
+        checked = check_any_messages(messages, self.clock)
+        new = self.bare_session(session_id)
+        return await self.write_session(
+            session_id, lambda tx: _save(tx, self.actor, new, checked, expected_version)
+        )
+
+    async def messages(
+        self, session_id: str, *, after: int | None = None, before: int | None = None
+    ) -> AsyncIterator[Message]:
+        position: int | None = after
+        while True:
+            page = await self.list_messages(
+                session_id, after=position, before=before, limit=PAGE_STEP
+            )
+            for message in page.items:
+                yield message
+            if page.next_cursor is None:
+                return
+            position = page.items[-1].seq
+
+    async def list_messages(
+        self,
+        session_id: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
+        order: str = "asc",
+    ) -> Page[Message]:
+        page = await self.list_stored_messages(
+            session_id, after=after, before=before, limit=limit, order=order
+        )
+        return Page(tuple(message.parsed() for message in page.items), page.next_cursor)
+
+    async def list_stored_messages(
+        self,
+        session_id: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
+        order: str = "asc",
+    ) -> Page[StoredMessage]:
+        """Return a page of messages whose bodies are still text."""
+        check_limit(limit)
+        if order not in {"asc", "desc"}:
+            raise InvalidInput("order must be asc or desc", code="invalid_order")
+        check_seq(None if after is None else after + 1, "after")
+        check_seq(before, "before")
+        found = await self.read_session(
+            session_id,
+            lambda tx, _session: messages.list_page(
+                tx,
+                self.actor,
+                session_id,
+                after=after,
+                before=before,
+                limit=limit + 1,
+                descending=order == "desc",
+            ),
+        )
+        page = tuple(found[:limit])
+        return Page(page, str(page[-1].seq) if len(found) > limit else None)
+
+    async def tail(self, session_id: str, count: int) -> tuple[Message, ...]:
+        check_limit(count)
+
+        def read(tx: Tx, session: Session) -> list[StoredMessage]:
+            total = session.message_count
+            start = messages.find_tail_start(tx, self.actor, session_id, count, total)
+            return messages.list_page(
+                tx, self.actor, session_id, after=start - 1, limit=max(1, total - start)
+            )
+
+        return tuple(message.parsed() for message in await self.read_session(session_id, read))
+
+    async def read_history(
+        self, session_id: str, *, tail: int | None = None
+    ) -> tuple[Session, Sequence[str]]:
+        """Return a session and its message objects as JSON texts, of one snapshot.
+
+        ``tail`` asks for the last messages only: that many, or more where a tool call would
+        be cut off; 0 for none.
+        """
+
+        def read(tx: Tx, session: Session) -> tuple[Session, Sequence[str]]:
+            if tail == 0:
+                return session, ()
+            total = session.message_count
+            first = (
+                0
+                if tail is None
+                else messages.find_tail_start(tx, self.actor, session_id, tail, total)
+            )
+            return session, messages.list_texts(tx, self.actor, session_id, first=first)
+
+        return await self.read_session(session_id, read)
+
+
+def _save(
+    tx: Tx,
+    actor: Actor,
+    new: NewSession,
+    checked: Sequence[NewMessage],
+    expected_version: int | None,
+) -> SaveReceipt:
+    if expected_version is None:
+        sessions.insert(tx, actor, new)
+    head = sessions.lock(tx, actor, new.id, expected_version=expected_version)
+    return messages.save(tx, actor, head, checked, new.at_us)

@@ -1,0 +1,132 @@
+"""Turns of a record on a database: appended with the others that wait, listed in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hansard.core.ids import check_id
+from hansard.core.messages import Message
+from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
+from hansard.core.turns import (
+    AppendReceipt,
+    NewTurn,
+    Turn,
+    TurnReceipt,
+    check_append,
+    check_turn,
+    check_usage_only,
+)
+from hansard.core.usage import NewUsage, SessionUsage, UsageTotals
+from hansard.service.messages import Messages
+from hansard.store import turns, usage
+from hansard.store.turns import Append
+
+
+class Turns(Messages):
+    """The part of the face that is about turns and their usage."""
+
+    async def append_turn(
+        self,
+        session_id: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        usage: Sequence[NewUsage | Mapping[str, Any]] = (),
+        turn_id: str | None = None,
+        status: str = "completed",
+        expected_seq: int | None = None,
+        create: bool = False,
+    ) -> TurnReceipt:
+        turn = check_turn(
+            messages,
+            usage=usage,
+            turn_id=turn_id,
+            status=status,
+            expected_seq=expected_seq,
+            clock=self.clock,
+        )
+        return await self.append(session_id, turn, create=create)
+
+    async def append_messages(
+        self,
+        session_id: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        expected_seq: int | None = None,
+    ) -> AppendReceipt:
+        turn = check_append(messages, expected_seq=expected_seq, clock=self.clock)
+        receipt = await self.append(session_id, turn)
+        return AppendReceipt(
+            first_seq=receipt.first_seq, last_seq=receipt.last_seq, version=receipt.version
+        )
+
+    async def append_message(
+        self, session_id: str, role: str, content: Any, **fields: Any
+    ) -> Message:
+        body = {"role": role, "content": content, **fields}
+        receipt = await self.append_messages(session_id, [body])
+        assert receipt.first_seq is not None
+        page = await self.list_messages(session_id, after=receipt.first_seq - 1, limit=1)
+        return page.items[0]
+
+    async def list_turns(
+        self, session_id: str, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[Turn]:
+        check_limit(limit)
+        scope = [self.actor.tenant_id, session_id, "turns"]
+        secret = self.runner.database.secret
+        after = 0 if cursor is None else read_cursor(secret, scope, cursor)[0]
+        found = await self.read_session(
+            session_id,
+            lambda tx, _session: turns.list_page(
+                tx, self.actor, session_id, after=after, limit=limit + 1
+            ),
+        )
+        page = found[:limit]
+        more = sign_cursor(secret, scope, [page[-1][0]]) if len(found) > limit else None
+        return Page(tuple(turn for _, turn in page), more)
+
+    async def usage(self, session_id: str) -> SessionUsage:
+        return await self.read_session(
+            session_id,
+            lambda tx, session: SessionUsage(
+                session_id=session_id,
+                turns=session.turn_count,
+                totals=session.usage,
+                models=tuple(usage.list_models(tx, self.actor, session_id)),
+            ),
+        )
+
+    async def update_token_usage(
+        self,
+        session_id: str,
+        *,
+        event_id: str,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        cached_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        provider: str = "",
+        model: str = "",
+        cost_nanousd: int = 0,
+    ) -> UsageTotals:
+        entry = NewUsage(
+            event_id=event_id,
+            provider=provider,
+            model=model,
+            input_tokens=input_tokens,
+            cached_tokens=cached_tokens,
+            cache_write_tokens=cache_write_tokens,
+            output_tokens=output_tokens,
+            reasoning_tokens=reasoning_tokens,
+            cost_nanousd=cost_nanousd,
+        )
+        turn = check_usage_only(entry, clock=self.clock)
+        return (await self.append(session_id, turn)).usage
+
+    async def append(self, session_id: str, turn: NewTurn, *, create: bool = False) -> TurnReceipt:
+        check_id(session_id, "session_id")
+        new = self.bare_session(session_id) if create else None
+        receipt: TurnReceipt = await self.runner.append(Append(self.actor, session_id, turn, new))
+        return receipt
