@@ -75,9 +75,6 @@ class RecordSettings:
     token: Annotated[str | None, About("Bearer token for a Hansard server.", secret=True)] = field(
         default=None, repr=False
     )
-    timeout_s: Annotated[
-        float, About("How long a Hansard server may stay silent.", least=0.1, most=3_600)
-    ] = 30.0
     retry_deadline_s: Annotated[
         float,
         About(
@@ -85,7 +82,7 @@ class RecordSettings:
             least=0,
             most=3_600,
         ),
-    ] = 30.0
+    ] = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,9 +105,9 @@ def test_file_of_another_shape_is_refused(text: str, tmp_path: Path) -> None:
         ("port", "65536"),
         ("port", "-1"),
         ("port", "9" * 30),
-        ("timeout_s", "inf"),
-        ("timeout_s", "0"),
-        ("timeout_s", "soon"),
+        ("retry_deadline_s", "inf"),
+        ("retry_deadline_s", "-1"),
+        ("retry_deadline_s", "soon"),
         ("insecure", "maybe"),
         ("auth", "ldap"),
         ("token", "two\nlines"),
@@ -129,7 +129,7 @@ def test_wrong_value_is_named_and_not_shown(name: str, value: str, tmp_path: Pat
         "insecure = 1",
         "host = 1",
         'host = ""',
-        "timeout_s = nan",
+        "retry_deadline_s = nan",
     ],
 )
 def test_wrong_type_in_the_file_is_refused(line: str, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""See ``docs/architecture.md`` for what this floor owns."""
+"""The command ``hansard``: the record, for people and for scripts."""

@@ -355,9 +355,19 @@ class RemoteSessions:
                 yield piece
 
     async def import_session(
-        self, source: bytes | Path, format: str = "native", *, dry_run: bool = False
+        self, source: bytes | Path | str, format: str = "native", *, dry_run: bool = False
     ) -> ImportReport:
-        """A file is sent piece by piece; imported once, so sent again until answered."""
+        """A file is sent piece by piece; imported once, so sent again until answered.
+
+        Raises:
+            InvalidInput: ``invalid_source``, if it is the URL of a database: what the server
+                can reach is not for its callers to choose.
+        """
+        if isinstance(source, str):
+            raise InvalidInput(
+                "a database is imported beside the record, not through a server",
+                code="invalid_source",
+            )
         answer = await self._transport.call(
             paths.IMPORT_SESSION,
             query={"format": format, "dry_run": strict_json.dumps(dry_run)},

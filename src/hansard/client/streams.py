@@ -16,7 +16,6 @@ from hansard.core.errors import Unavailable, UpstreamFailed
 from hansard.core.events import Event
 
 LINE_BYTES_MAX = 2**16  # an event of ours has a few hundred bytes
-SILENCE_S = 45.0  # three missed heartbeats
 
 
 async def follow(
@@ -36,7 +35,6 @@ async def follow(
                 session_id,
                 query={"since": str(since)},
                 headers={"Accept": "text/event-stream", "Last-Event-ID": str(since)},
-                silence_s=SILENCE_S,
             ) as response:
                 async for block in read_blocks(response.aiter_bytes()):
                     patience.renew()

@@ -78,6 +78,7 @@ class Transport:
         carrier: httpx.AsyncBaseTransport | None,
     ) -> None:
         self._retries = retries
+        self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
             base_url=_check_url(url),
             headers={
@@ -85,7 +86,6 @@ class Transport:
                 "User-Agent": "hansard",
                 **({"Authorization": f"Bearer {token}"} if token else {}),
             },
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_MAX_S)),
             limits=_LIMITS,
             transport=carrier,
         )
@@ -123,6 +123,7 @@ class Transport:
                 params=query or None,
                 headers=_headers(headers, body),
                 content=body,
+                timeout=self._timeout(route),
             )
             try:
                 with _translated(request.url.host):
@@ -146,14 +147,15 @@ class Transport:
         *,
         query: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
-        silence_s: float | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """Open a streamed answer; it is sent once."""
         request = self._client.build_request(
-            route.method, route.to(session_id), params=query, headers=headers
+            route.method,
+            route.to(session_id),
+            params=query,
+            headers=headers,
+            timeout=self._timeout(route),
         )
-        if silence_s is not None:
-            request.extensions["timeout"]["read"] = silence_s
         with _translated(request.url.host):
             response = await self._client.send(request, stream=True)
             try:
@@ -163,6 +165,13 @@ class Transport:
                 yield response
             finally:
                 await response.aclose()
+
+    def _timeout(self, route: Route) -> httpx.Timeout:
+        return httpx.Timeout(
+            self._timeout_s,
+            connect=min(self._timeout_s, _CONNECT_MAX_S),
+            read=route.silence_s or self._timeout_s,
+        )
 
 
 def _check_url(url: str) -> httpx.URL:

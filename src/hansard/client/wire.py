@@ -41,6 +41,7 @@ _BY_STATUS: Final[Mapping[int, type[HansardError]]] = {
     403: Unauthorized,
     404: NotFound,
     405: InvalidInput,
+    408: InvalidInput,
     409: Conflict,
     412: Conflict,
     413: LimitReached,
@@ -51,6 +52,11 @@ _BY_STATUS: Final[Mapping[int, type[HansardError]]] = {
     502: UpstreamFailed,
     503: Unavailable,
 }
+CORRUPT_CODES: Final = frozenset(
+    {"checksum_mismatch", "damaged_gzip", "digest_mismatch", "truncated"}
+)
+"""Codes of a damaged document, which the server answers with 422 as the sender's fault."""
+
 _GATEWAY_STATUSES: Final = frozenset({502, 503, 504})
 _DETAIL_LENGTH_MAX = 200  # of a foreign answer, in a message
 
@@ -82,7 +88,9 @@ def read_error(status: int, body: bytes) -> HansardError:
 
 
 def _class(status: int, code: str) -> type[HansardError]:
-    return HansardError if code == HansardError.default_code else _BY_STATUS[status]
+    if code == HansardError.default_code:
+        return HansardError
+    return Corrupt if code in CORRUPT_CODES else _BY_STATUS[status]
 
 
 def read_totals(value: Json) -> UsageTotals:

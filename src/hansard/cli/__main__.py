@@ -1,0 +1,5 @@
+"""``python -m hansard.cli``."""
+
+from hansard.cli.main import main
+
+main()

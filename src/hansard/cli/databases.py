@@ -1,0 +1,68 @@
+"""Databases: what only makes sense where the record lies, not through a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from hansard import compose
+from hansard.core.errors import InvalidInput
+from hansard.settings import Settings
+
+if TYPE_CHECKING:
+    from hansard.service.sessions import DatabaseSessions
+    from hansard.store.database import Engine
+
+T = TypeVar("T")
+
+
+def run(given: Settings, action: Callable[[DatabaseSessions], Awaitable[T]]) -> T:
+    """Open the database that the settings name, act on it, and close it.
+
+    Raises:
+        InvalidInput: With code ``not_a_database``, if the URL names a server or nothing.
+    """
+
+    async def act() -> T:
+        async with open_record(given) as record:
+            return await action(record)
+
+    return asyncio.run(act())
+
+
+def open_record(given: Settings) -> DatabaseSessions:
+    """Give the record in the database, not yet connected."""
+    check_database(given)
+    return compose.open_database(
+        given.record.database, retry_deadline_s=given.record.retry_deadline_s
+    )
+
+
+def connect(given: Settings) -> Engine:
+    """Give the engine of the database, without changing anything in it."""
+    from hansard.store.opening import make_engine  # noqa: PLC0415 - the drivers
+
+    check_database(given)
+    return make_engine(place(given), deadline_s=given.record.retry_deadline_s)
+
+
+def place(given: Settings) -> Path | str | None:
+    """Where the database is: a SQLite file, a PostgreSQL URL, or (None) memory."""
+    url = given.record.database
+    return compose.sqlite_path(url) if is_sqlite(given) else url
+
+
+def is_sqlite(given: Settings) -> bool:
+    """Tell whether the database is SQLite."""
+    return given.record.database.startswith("sqlite:")
+
+
+def check_database(given: Settings) -> None:
+    """Refuse the URL of a server."""
+    if not given.record.database.startswith(("sqlite:", "postgresql:", "postgres:")):
+        raise InvalidInput(
+            "this works on a database; give the URL of one: sqlite:///… or postgresql://…",
+            code="not_a_database",
+        )

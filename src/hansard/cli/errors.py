@@ -1,0 +1,67 @@
+"""Errors on the command line: one exit code for each kind, a message on standard error."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import click
+
+from hansard.core.errors import (
+    Conflict,
+    Corrupt,
+    HansardError,
+    InvalidInput,
+    NotFound,
+    Unauthorized,
+)
+
+EXIT_ERROR: Final = 1
+EXIT_INTEGRITY: Final = 6
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+
+EXIT_CODES: Final[dict[type[HansardError], int]] = {
+    InvalidInput: 2,
+    NotFound: 3,
+    Unauthorized: 4,
+    Conflict: 5,
+    Corrupt: EXIT_INTEGRITY,
+}
+
+EXPLAINED: Final = {
+    0: "done",
+    1: "failed, or the record could not be reached",
+    2: "wrong usage, setting or input; or a question that nobody was there to answer",
+    3: "no such session or key",
+    4: "not allowed",
+    5: "conflict with what is recorded",
+    6: "integrity: a digest, a checksum or the database is broken",
+}
+"""Every exit code and what it says."""
+
+
+class RecordCommand(click.Command):
+    """A command whose errors become messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HansardError as exc:
+            report(exc, as_json=bool(ctx.params.get("as_json")))
+            ctx.exit(exit_code(exc))
+        except KeyboardInterrupt:
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+def exit_code(error: HansardError) -> int:
+    """The exit code of an error."""
+    return EXIT_CODES.get(type(error), EXIT_ERROR)
+
+
+def report(error: HansardError, *, as_json: bool) -> None:
+    """Write an error to standard error: for people, or as the HTTP API writes it."""
+    if as_json:
+        body = {"code": error.code, "message": error.message, "details": error.details}
+        click.echo(json.dumps({"error": body}, ensure_ascii=False), err=True)
+    else:
+        click.echo(f"error: {error.message} ({error.code})", err=True)

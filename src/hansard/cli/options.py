@@ -1,0 +1,74 @@
+"""Options that commands share; what a setting is called is declared in ``hansard.settings``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+import click
+
+from hansard import settings
+from hansard.settings import Declared
+
+F = TypeVar("F", bound=Callable[..., Any])
+Command = Callable[..., Any]
+
+RECORD: Final = ("record",)
+SERVER: Final = ("record", "server", "access", "limits")
+
+
+def takes_settings(sections: tuple[str, ...] = RECORD) -> Callable[[Command], Command]:
+    """Give a command the flags of these sections, and the settings as ``given``."""
+    wanted = [item for item in settings.declared() if item.section in sections and item.flag]
+
+    def decorate(function: Command) -> Command:
+        @wraps(function)
+        def run(**options: Any) -> Any:
+            flags = {item.name: options.pop(item.name) for item in wanted}
+            return function(given=settings.load(flags), **options)
+
+        command: Command = run
+        for item in reversed(wanted):
+            command = _option(item)(command)
+        return command
+
+    return decorate
+
+
+def as_json(function: F) -> F:
+    """Give a command ``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Write JSON to standard output, and nothing else."
+    )(function)
+
+
+def confirmed(function: F) -> F:
+    """Give a command ``--yes``."""
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(function)
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Let a destructive command go on only if somebody says so.
+
+    Raises:
+        UsageError: If nobody is there to be asked.
+        Abort: If the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("this cannot be undone and nobody can be asked; give --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def _option(item: Declared) -> Callable[[Command], Command]:
+    assert item.flag is not None
+    described = f"{item.about.text.replace('`', '')}  [{item.variable}]"
+    if item.kind is bool:
+        return click.option(item.flag, item.name, flag_value=True, default=None, help=described)
+    if item.choices:
+        return click.option(item.flag, item.name, type=click.Choice(item.choices), help=described)
+    metavar = "TEXT" if item.kind is str else "NUMBER"
+    return click.option(item.flag, item.name, metavar=metavar, help=described)

@@ -1,0 +1,154 @@
+"""Payloads: what ``--json`` writes, in the shapes of the HTTP API.
+
+One object on one line; a list is one object per line (NDJSON), so that it can be read while
+it is written.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from hansard.core.documents import ImportReport
+from hansard.core.durability import Finding
+from hansard.core.keys import ApiKey
+from hansard.core.messages import Message
+from hansard.core.money import format_usd
+from hansard.core.sessions import PurgeReport, Session, Verification
+from hansard.core.times import format_us
+from hansard.core.usage import TOKEN_FIELDS, SessionUsage, UsageTotals
+
+Payload = dict[str, Any]
+
+
+def write(payload: Payload) -> None:
+    """Write one payload to standard output."""
+    click.echo(json.dumps(payload, ensure_ascii=False))
+
+
+def totals(value: UsageTotals) -> Payload:
+    """Usage totals; the cost as a decimal string of US dollars."""
+    return {
+        "calls": value.calls,
+        **{field: getattr(value, field) for field in TOKEN_FIELDS},
+        "cost_usd": format_usd(value.cost_nanousd),
+    }
+
+
+def summary(session: Session) -> Payload:
+    """A session as a list shows it."""
+    return {
+        "session_id": session.id,
+        "title": session.title,
+        "agent": session.agent,
+        "owner": session.owner,
+        "model": session.model,
+        "metadata": session.metadata,
+        "archived": session.archived,
+        "parent_session_id": session.parent_session_id,
+        "forked_at_seq": session.forked_at_seq,
+        "message_count": session.message_count,
+        "turn_count": session.turn_count,
+        "version": session.version,
+        "usage": totals(session.usage),
+        "digest": session.digest,
+        "created_at": format_us(session.created_at_us),
+        "updated_at": format_us(session.updated_at_us),
+    }
+
+
+def whole(session: Session) -> Payload:
+    """A session by itself."""
+    return {
+        **summary(session),
+        "system_prompt": session.system_prompt,
+        "cost_data": session.cost_data,
+    }
+
+
+def message(value: Message) -> Payload:
+    """A row of a history."""
+    return {
+        "seq": value.seq,
+        "message_id": value.message_id,
+        "turn_id": value.turn_id,
+        "role": value.role,
+        "created_at": format_us(value.created_at_us),
+        "digest": value.digest,
+        "message": value.body,
+    }
+
+
+def usage(value: SessionUsage) -> Payload:
+    """A session's totals, also by model."""
+    return {
+        "session_id": value.session_id,
+        "turns": value.turns,
+        "usage": totals(value.totals),
+        "models": [
+            {"provider": part.provider, "model": part.model, "usage": totals(part.totals)}
+            for part in value.models
+        ],
+    }
+
+
+def verification(session_id: str, value: Verification) -> Payload:
+    """The outcome of recomputing a digest chain."""
+    return {
+        "session_id": session_id,
+        "ok": value.ok,
+        "messages": value.messages,
+        "digest": value.digest,
+        "first_bad_seq": value.first_bad_seq,
+    }
+
+
+def import_report(source: str, value: ImportReport) -> Payload:
+    """What an import kept, and from where."""
+    return {
+        "source": source,
+        "format": value.format,
+        "dry_run": value.dry_run,
+        "sessions": [
+            {
+                "source_session_id": line.source_session_id,
+                "session_id": line.session_id,
+                "created": line.created,
+                "messages": line.messages,
+                "turns": line.turns,
+                "usage_entries": line.usage_entries,
+            }
+            for line in value.sessions
+        ],
+        "id_map": value.id_map,
+        "losses": list(value.losses),
+    }
+
+
+def purge(value: PurgeReport) -> Payload:
+    """What a purge removed."""
+    return {"sessions": value.sessions, "messages": value.messages, "dry_run": value.dry_run}
+
+
+def api_key(value: ApiKey) -> Payload:
+    """An API key without its secret."""
+    return {
+        "key_id": value.key_id,
+        "tenant": value.tenant_id,
+        "owner": value.owner,
+        "scopes": list(value.scopes),
+        "created_at": format_us(value.created_at_us),
+        "expires_at": _time(value.expires_at_us),
+        "revoked_at": _time(value.revoked_at_us),
+    }
+
+
+def finding(value: Finding) -> Payload:
+    """One thing that durability rests on."""
+    return {"name": value.name, "severity": value.severity, "detail": value.detail}
+
+
+def _time(value_us: int | None) -> str | None:
+    return None if value_us is None else format_us(value_us)

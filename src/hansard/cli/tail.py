@@ -1,0 +1,68 @@
+"""``hansard tail``: the last messages of a session, and those that come."""
+
+from __future__ import annotations
+
+import click
+
+from hansard.cli import payloads, records, texts
+from hansard.cli.errors import RecordCommand
+from hansard.cli.options import as_json, takes_settings
+from hansard.core.events import Event
+from hansard.core.messages import Message
+from hansard.core.paging import LIMIT_MAX
+from hansard.face import SessionService
+from hansard.settings import Settings
+
+
+@click.command(cls=RecordCommand)
+@takes_settings()
+@click.argument("session")
+@click.option(
+    "--messages",
+    "-n",
+    "count",
+    type=click.IntRange(0, LIMIT_MAX),
+    default=10,
+    show_default=True,
+    help="How many of the last messages to begin with.",
+)
+@click.option("--follow", "-f", is_flag=True, help="Wait for more, until interrupted.")
+@as_json
+def tail(given: Settings, *, session: str, count: int, follow: bool, as_json: bool) -> None:
+    """Print the last messages of a session, the newest last.
+
+    More messages than asked for are printed where a tool call would lose its results. With
+    --json: one message per line.
+    """
+    write = _write_json if as_json else texts.print_message
+
+    async def act(record: SessionService) -> None:
+        session_id = await records.find_session(record, session)
+        seen = await record.get(session_id)
+        messages = await record.tail(session_id, count) if count else ()
+        for message in messages:
+            write(message)
+        position = messages[-1].seq if messages else seen.message_count - 1
+        if not follow:
+            return
+        async for event in record.events(session_id, since=seen.version):
+            position = _cut_back(event, position)
+            async for message in record.messages(session_id, after=position):
+                write(message)
+                position = message.seq
+
+    records.run(given, act)
+
+
+def _cut_back(event: Event, position: int) -> int:
+    """Return the last message that still stands, and tell if some do not."""
+    if event.kind != "messages.replaced":
+        return position
+    kept = event.message_count if event.first_seq is None else event.first_seq
+    if kept <= position:
+        click.echo(f"the messages from {kept} on were taken back", err=True)
+    return min(position, kept - 1)
+
+
+def _write_json(message: Message) -> None:
+    payloads.write(payloads.message(message))
