@@ -25,9 +25,7 @@ _SORTED = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
 )
 _STRING = json.JSONEncoder(ensure_ascii=False).encode
-# Text in which json's sorted form may differ from RFC 8785: a float or a long integer after
-# a delimiter, or a character that sorts differently in UTF-16. False alarms only cost time.
-_MAY_DIFFER = re.compile(r"(?:^|[:,\[])-?(?:\d+[.eE]|\d{16})|[\ue000-\U0010ffff]")
+_PLAIN = frozenset({str, bool, int, type(None)})
 _NUL = "\\u0000"
 
 
@@ -84,7 +82,7 @@ def canonicalize(value: Any) -> bytes:
     """
     try:
         text = _SORTED.encode(value)
-        if _MAY_DIFFER.search(text):
+        if not _is_plain(value):
             text = "".join(_write(json.loads(text)))
         return text.encode()
     except RecursionError as exc:
@@ -162,6 +160,19 @@ def _check_depth(value: Any, depth_max: int) -> None:
         if not level:
             return
     raise _too_deep(depth_max)
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether json's sorted form is that of RFC 8785: no float, no key beyond ASCII."""
+    kind = type(value)
+    if kind is dict:
+        return all(
+            type(key) is str and key.isascii() and (type(item) is str or _is_plain(item))
+            for key, item in value.items()
+        )
+    if kind is list:
+        return all(map(_is_plain, value))
+    return kind in _PLAIN
 
 
 def _write(value: Any) -> list[str]:

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hansard.core.errors import InvalidInput
+from hansard.core.errors import InvalidInput, LimitReached
 from hansard.core.ids import check_id
 from hansard.core.money import COST_MAX_NANOUSD
 from hansard.core.strict_json import check_text
 
 TOKENS_MAX = 10**12  # of one call; a million calls at this bound still sum within 64 bits
+TOTAL_MAX = 2**63 - 1  # of a session: what a column of a database holds
 ENTRIES_MAX = 1_000  # model calls of one turn
 MODEL_LENGTH_MAX = 256
 
@@ -41,9 +42,25 @@ class UsageTotals:
     reasoning_tokens: int = 0
     cost_nanousd: int = 0
 
+    def values(self) -> tuple[int, ...]:
+        """The totals in the order of their fields."""
+        return (
+            self.calls,
+            self.input_tokens,
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.output_tokens,
+            self.reasoning_tokens,
+            self.cost_nanousd,
+        )
+
     def plus(self, entry: NewUsage) -> UsageTotals:
-        """The totals with one entry more."""
-        return UsageTotals(
+        """The totals with one entry more.
+
+        Raises:
+            LimitReached: If they would be more than a database can hold.
+        """
+        sums = UsageTotals(
             self.calls + 1,
             self.input_tokens + entry.input_tokens,
             self.cached_tokens + entry.cached_tokens,
@@ -52,6 +69,9 @@ class UsageTotals:
             self.reasoning_tokens + entry.reasoning_tokens,
             self.cost_nanousd + entry.cost_nanousd,
         )
+        if max(sums.input_tokens, sums.output_tokens, sums.cost_nanousd) > TOTAL_MAX:
+            raise LimitReached("the session's totals are full", code="totals_full")
+        return sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

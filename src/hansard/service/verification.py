@@ -27,9 +27,8 @@ def verify(tx: Tx, actor: Actor, session: Session) -> Verification:
         if len(page) < _STEP:
             break
     ok = count == session.message_count and head.hex() == session.digest
-    return Verification(
-        ok=ok, messages=count, digest=head.hex(), first_bad_seq=None if ok else count
-    )
+    first_bad_seq = None if ok else min(count, session.message_count)
+    return Verification(ok=ok, messages=count, digest=head.hex(), first_bad_seq=first_bad_seq)
 
 
 def _advance(head: bytes, text: str) -> bytes | None:

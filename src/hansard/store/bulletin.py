@@ -1,8 +1,12 @@
 """The bulletin: which sessions changed, for those who wait. Only a hint.
 
+    commit --announce--> subscribers of this process
+                    \--> unpublished --take_payload--> NOTIFY --receive--> other processes
+
 Truth is in the events table; whoever waits here also looks there from time to time, so an
 announcement that is lost (a crash after a commit, a database that cannot notify) delays a
-reader and never misleads one.
+reader and never misleads one. Announcements travel apart from the commits they tell of:
+PostgreSQL takes one lock for all transactions that notify, until they are on disk.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import threading
 from collections.abc import Callable
 
 CHANNEL = "hansard_sessions"
-_PAYLOAD_KEYS_MAX = 200  # 16 characters each; PostgreSQL takes 8,000 bytes
+_PAYLOAD_NAMES_MAX = 200  # 17 characters each; PostgreSQL takes 8,000 bytes
 
 Key = tuple[str, str]
 
@@ -20,12 +24,12 @@ Key = tuple[str, str]
 class Bulletin:
     """Passes announcements of this process on to its subscribers and to other processes."""
 
-    def __init__(self, publish: Callable[[], None]) -> None:
-        self._publish = publish
+    def __init__(self) -> None:
+        self.has_peers = False
         self._lock = threading.Lock()
         self._subscribers: dict[str, set[Callable[[], None]]] = {}
         self._unpublished: set[str] = set()
-        self.has_peers = False
+        self._news = threading.Event()
 
     def subscribe(self, key: Key, wake: Callable[[], None]) -> Callable[[], None]:
         """Call ``wake`` whenever the session changes; return how to stop."""
@@ -50,20 +54,23 @@ class Bulletin:
         self._wake([name])
         if self.has_peers:
             with self._lock:
-                first = not self._unpublished
                 self._unpublished.add(name)
-            if first:
-                self._publish()
+            self._news.set()
 
-    def take_payload(self) -> str:
-        """Everything announced since the last call, as one text."""
+    def take_payload(self, timeout_s: float) -> str:
+        """Wait for announcements and return them as one text; empty if there were none."""
+        self._news.wait(timeout_s)
         with self._lock:
-            names = sorted(self._unpublished)[:_PAYLOAD_KEYS_MAX]
-            self._unpublished.clear()
+            names = [
+                self._unpublished.pop()
+                for _ in range(min(len(self._unpublished), _PAYLOAD_NAMES_MAX))
+            ]
+            if not self._unpublished:
+                self._news.clear()
         return ",".join(names)
 
     def receive(self, payload: str) -> None:
-        """Handle what another process published."""
+        """Handle what a process published."""
         self._wake(payload.split(","))
 
     def _wake(self, names: list[str]) -> None:

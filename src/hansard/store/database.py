@@ -46,8 +46,12 @@ class Tx(Protocol):
         """Execute, without a result."""
         ...
 
-    def each(self, query: str, rows: Sequence[Row], /) -> list[Row]:
-        """Execute for each row of parameters; return all resulting rows together."""
+    def look_up(self, *lookups: tuple[str, Sequence[Row]]) -> list[list[Row]]:
+        """Execute queries, each for many rows of parameters, in one round trip.
+
+        Returns one list of rows for each query, in the order that the queries came in: a
+        query that locks comes first, and the others see what it waited for.
+        """
         ...
 
     def many(self, query: str, rows: Sequence[Row], /) -> None:
@@ -145,7 +149,7 @@ class Database:
     ) -> None:
         self.engine = engine
         self.secret = secret
-        self.bulletin = Bulletin(self._publish)
+        self.bulletin = Bulletin()
         self._append_batch = append_batch
         self._append_waiting = append_waiting
         self._readers: Queue = SimpleQueue()
@@ -290,11 +294,6 @@ class Database:
             elif isinstance(outcome.error, Conflict):
                 self.engine.counters["conflicts"] += 1
         job.done(outcome)
-
-    def _publish(self) -> None:
-        if not self._closed.is_set():
-            take = self.bulletin.take_payload
-            self.read(lambda tx: tx.rows("event_notify", payload=take()), lambda _outcome: None)
 
 
 def _closed() -> Unavailable:

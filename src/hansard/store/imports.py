@@ -87,16 +87,16 @@ def insert(
         raise Corrupt("the messages do not lead to the digest", code="digest_mismatch")
     _add_turns(arrival, document.turns)
     _add_usage(arrival, document.usage)
-    sessions.advance(tx, [head])
     now_us = clock()
-    created_at_us = source.created_at_us if source.created_at_us is not None else now_us
+    created_at_us = now_us if source.created_at_us is None else source.created_at_us
+    head.updated_at_us = created_at_us if source.updated_at_us is None else source.updated_at_us
+    sessions.advance(tx, [head])
     tx.run(
-        "session_stamp",
+        "session_details_stamp",
         tenant_id=actor.tenant_id,
         session_id=session_id,
         archived=source.archived,
         created_at_us=created_at_us,
-        updated_at_us=created_at_us if source.updated_at_us is None else source.updated_at_us,
     )
     tx.run(
         "import_insert",

@@ -18,7 +18,6 @@ Dialect = Literal["sqlite", "postgres"]
 
 _HEADER = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 _TOKEN = re.compile(r"('(?:[^']|'')*'|--[^\n]*|::)|:([a-z_]+)|(%)")
-_RECORD = re.compile(r"AS r\s*\(([^)]*)\)")
 _OPTIONAL = re.compile(r"^(.*?) *-- if ([a-z_]+)$", re.MULTILINE)
 
 
@@ -34,13 +33,6 @@ class Query:
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters, in the order of the text."""
         return tuple(name for _, name, _ in _TOKEN.findall(self.text) if name)
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """Names in a row of parameters, where many rows travel as one JSON text."""
-        match = _RECORD.search(self.text)
-        assert match is not None, self.name
-        return tuple(column.split()[0] for column in match[1].split(","))
 
     @cached_property
     def options(self) -> frozenset[str]:

@@ -60,31 +60,23 @@ def insert(
 
     ``parent`` is the session that it was forked from, and how many messages it took over.
     """
-    added = tx.rows(
-        "session_insert",
-        tenant_id=actor.tenant_id,
-        session_id=session.id,
-        owner=session.owner,
-        agent=session.agent,
-        title=session.title,
-        model=session.model,
-        archived=False,
-        parent_session_id=parent[0] if parent else None,
-        forked_at_seq=parent[1] if parent else None,
-        message_count=0,
-        digest=GENESIS,
-        created_at_us=session.at_us,
-        updated_at_us=session.at_us,
-    )
+    key = {"tenant_id": actor.tenant_id, "session_id": session.id, "owner": session.owner}
+    added = tx.rows("session_insert", (), digest=GENESIS, updated_at_us=session.at_us, **key)
     if not added:
         return False
     tx.run(
-        "session_document_insert",
-        tenant_id=actor.tenant_id,
-        session_id=session.id,
+        "session_details_insert",
+        agent=session.agent,
+        title=session.title,
+        model=session.model,
         system_prompt=session.system_prompt,
         metadata=session.metadata,
         cost_data=session.cost_data,
+        archived=False,
+        parent_session_id=parent[0] if parent else None,
+        forked_at_seq=parent[1] if parent else None,
+        created_at_us=session.at_us,
+        **key,
     )
     events.insert(tx, [_created(actor.tenant_id, session)])
     return True
@@ -144,7 +136,17 @@ def list_ids_by_prefix(tx: Tx, actor: Actor, prefix: str, limit: int) -> list[st
 
 def lock_many(tx: Tx, keys: Iterable[Key], *, wait: bool) -> dict[Key, Head]:
     """Lock sessions in one order; without ``wait``, those locked elsewhere are left out."""
-    rows = tx.each("session_lock" if wait else "session_lock_free", sorted(set(keys)))
+    (rows,) = tx.look_up((lock_query(wait=wait), sorted(set(keys))))
+    return heads_of(rows)
+
+
+def lock_query(*, wait: bool) -> str:
+    """Name the query that locks sessions, for the keys in one order."""
+    return "session_lock" if wait else "session_lock_free"
+
+
+def heads_of(rows: Iterable[Row]) -> dict[Key, Head]:
+    """Build the heads of locked sessions."""
     heads = [
         Head(row[0], row[1], row[2], row[3], row[4], row[5], UsageTotals(*row[6:13]), *row[13:])
         for row in rows
@@ -177,13 +179,7 @@ def advance(tx: Tx, heads: Iterable[Head]) -> None:
                 head.version,
                 head.message_count,
                 head.turn_count,
-                head.usage.calls,
-                head.usage.input_tokens,
-                head.usage.cached_tokens,
-                head.usage.cache_write_tokens,
-                head.usage.output_tokens,
-                head.usage.reasoning_tokens,
-                head.usage.cost_nanousd,
+                *head.usage.values(),
                 head.digest,
                 head.updated_at_us,
                 head.tenant_id,
@@ -218,16 +214,11 @@ def update(
         return UpdateReceipt(session=old, changes=names)
     new = replace(new, version=old.version + 1, updated_at_us=max(now_us, old.updated_at_us))
     key = {"tenant_id": actor.tenant_id, "session_id": session_id}
+    tx.run("session_touch", version=new.version, updated_at_us=new.updated_at_us, **key)
     tx.run(
-        "session_describe",
+        "session_details_update",
         title=new.title,
         archived=new.archived,
-        version=new.version,
-        updated_at_us=new.updated_at_us,
-        **key,
-    )
-    tx.run(
-        "session_document_update",
         metadata=strict_json.dumps(new.metadata),
         cost_data=strict_json.dumps(new.cost_data),
         **key,

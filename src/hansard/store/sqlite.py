@@ -163,14 +163,16 @@ class _SqliteTx:
     def run(self, query: str, /, **params: object) -> None:
         self.connection.execute(self._queries[query].text, params)
 
-    def each(self, query: str, rows: Sequence[Row], /) -> list[Row]:
-        text = self._queries[query].by_position
-        execute = self.connection.execute
-        return [found for row in rows for found in execute(text, row)]
+    def look_up(self, *lookups: tuple[str, Sequence[Row]]) -> list[list[Row]]:
+        return [self._each(self._queries[query].by_position, rows) for query, rows in lookups]
 
     def many(self, query: str, rows: Sequence[Row], /) -> None:
         if rows:
             self.connection.executemany(self._queries[query].by_position, rows)
+
+    def _each(self, text: str, rows: Sequence[Row]) -> list[Row]:
+        execute = self.connection.execute
+        return [found for row in rows for found in execute(text, row)]
 
 
 def _run_guarded(tx: Tx, fn: Callable[[Tx], Any]) -> Outcome:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import reduce
 
 from hansard.core.actors import Actor
 from hansard.core.digest import chain
@@ -127,11 +128,14 @@ class _Work:
             for append in appends:
                 if append.create is not None and not append.turn.expected_seq:
                     sessions.insert(tx, append.actor, append.create)
-        self.heads = sessions.lock_many(tx, [append.key for append in appends], wait=wait)
-        self.turns = _find_turns(tx, appends)
-        self.usage = usage.find(
-            tx, [(*append.key, entry.event_id) for append in appends for entry in append.turn.usage]
+        heads, known_turns, known_usage = tx.look_up(
+            (sessions.lock_query(wait=wait), sorted({append.key for append in appends})),
+            ("turn_find", _turn_keys(appends)),
+            ("usage_find", _usage_keys(appends)),
         )
+        self.heads = sessions.heads_of(heads)
+        self.turns = {(row[0], row[1], row[2]): (row[3], row[4]) for row in known_turns}
+        self.usage = usage.entries_of(known_usage)
 
     def run(self) -> list[Outcome]:
         outcomes = [self._outcome(append) for append in self.appends]
@@ -165,7 +169,8 @@ class _Work:
         fresh = self._unknown_usage(head, turn)
         if not (turn.messages or turn.turn_id or fresh):
             return _receipt(head, turn, 0)
-        return self._add(head, turn, fresh)
+        totals = reduce(UsageTotals.plus, fresh, head.usage)
+        return self._add(head, turn, fresh, totals)
 
     def _unknown_usage(self, head: Head, turn: NewTurn) -> list[NewUsage]:
         fresh = []
@@ -181,7 +186,9 @@ class _Work:
                 )
         return fresh
 
-    def _add(self, head: Head, turn: NewTurn, fresh: list[NewUsage]) -> TurnReceipt:
+    def _add(
+        self, head: Head, turn: NewTurn, fresh: list[NewUsage], totals: UsageTotals
+    ) -> TurnReceipt:
         rows = self.pending
         first_seq = head.message_count
         digests = chain(head.digest, [message.canonical for message in turn.messages])
@@ -194,7 +201,7 @@ class _Work:
             self.usage[(*head.key, entry.event_id)] = entry
             model = (*head.key, entry.provider, entry.model)
             rows.model_usage[model] = rows.model_usage.get(model, UsageTotals()).plus(entry)
-            head.usage = head.usage.plus(entry)
+        head.usage = totals
         head.version += 1
         head.message_count += len(digests)
         head.digest = digests[-1] if digests else head.digest
@@ -225,12 +232,14 @@ class _Work:
         sessions.advance(self.tx, rows.moved.values())
 
 
-def _find_turns(tx: Tx, appends: Sequence[Append]) -> dict[tuple[str, str, str], tuple[bytes, str]]:
-    keys = [
+def _turn_keys(appends: Sequence[Append]) -> list[Row]:
+    return [
         (*append.key, append.turn.turn_id) for append in appends if append.turn.turn_id is not None
     ]
-    rows = tx.each("turn_find", keys) if keys else []
-    return {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
+
+
+def _usage_keys(appends: Sequence[Append]) -> list[Row]:
+    return [(*append.key, entry.event_id) for append in appends for entry in append.turn.usage]
 
 
 def _replay(turn: NewTurn, content_hash: bytes, told: str) -> TurnReceipt:
@@ -273,8 +282,9 @@ def _event(head: Head, turn: NewTurn, receipt: TurnReceipt) -> Row:
 
 
 def _dump(receipt: TurnReceipt) -> str:
-    told = [receipt.first_seq, receipt.last_seq, receipt.version, asdict(receipt.usage)]
-    return json.dumps(told, separators=(",", ":"))
+    return json.dumps(
+        (receipt.first_seq, receipt.last_seq, receipt.version, receipt.usage.values())
+    )
 
 
 def _load(turn_id: str, told: str) -> TurnReceipt:
@@ -284,7 +294,7 @@ def _load(turn_id: str, told: str) -> TurnReceipt:
         first_seq=first_seq,
         last_seq=last_seq,
         version=version,
-        usage=UsageTotals(**totals),
+        usage=UsageTotals(*totals),
         replayed=True,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from operator import attrgetter
 
@@ -13,12 +13,10 @@ from hansard.store.sessions import Head
 
 _FIELDS = tuple(field.name for field in fields(NewUsage))
 _ENTRY = attrgetter(*_FIELDS)
-_TOTALS = attrgetter(*(field.name for field in fields(UsageTotals)))
 
 
-def find(tx: Tx, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], NewUsage]:
-    """Return the entries among (tenant, session, event) keys that were recorded before."""
-    rows = tx.each("usage_find", keys) if keys else []
+def entries_of(rows: Iterable[Row]) -> dict[tuple[str, str, str], NewUsage]:
+    """Build entries from rows of ``usage_find``, by tenant, session and event."""
     return {(row[0], row[1], row[2]): _new_usage(row[2:]) for row in rows}
 
 
@@ -30,7 +28,7 @@ def row_of(head: Head, entry: NewUsage, turn_id: str | None, recorded_at_us: int
 
 def add_to_models(tx: Tx, sums: Mapping[tuple[str, str, str, str], UsageTotals]) -> None:
     """Add to the sums by (tenant, session, provider, model), in one order."""
-    tx.many("model_usage_add", [(*key, *_TOTALS(sums[key])) for key in sorted(sums)])
+    tx.many("model_usage_add", [(*key, *sums[key].values()) for key in sorted(sums)])
 
 
 def list_models(tx: Tx, actor: Actor, session_id: str) -> list[ModelUsage]:

@@ -14,7 +14,3 @@ SELECT number, kind, turn_id, first_seq, last_seq, message_count, created_at_us 
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND number > :after
 ORDER BY number
 LIMIT :limit;
-
--- name: event_notify
--- Tell other processes; SQLite has no way to.
-SELECT :payload;

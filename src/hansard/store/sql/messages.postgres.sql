@@ -2,11 +2,14 @@
 INSERT INTO messages (
     tenant_id, session_id, seq, message_id, turn_id, role, body, digest, created_at_us
 )
-SELECT tenant_id, session_id, seq, message_id, turn_id, role, body, decode(digest, 'hex'),
+SELECT tenant_id, session_id, seq, message_id, turn_id, role, body, digest,
     created_at_us
-FROM json_to_recordset(:rows) AS r(
-    tenant_id text, session_id text, seq bigint, message_id text, turn_id text, role text,
-    body text, digest text, created_at_us bigint
+FROM unnest(
+    :tenant_id::text[], :session_id::text[], :seq::bigint[], :message_id::text[],
+    :turn_id::text[], :role::text[], :body::text[], :digest::bytea[],
+    :created_at_us::bigint[]
+) AS r(
+    tenant_id, session_id, seq, message_id, turn_id, role, body, digest, created_at_us
 );
 
 -- name: message_copy

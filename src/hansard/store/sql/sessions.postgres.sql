@@ -3,7 +3,7 @@ SELECT s.tenant_id, s.session_id, s.owner, s.version, s.message_count, s.turn_co
     s.input_tokens, s.cached_tokens, s.cache_write_tokens, s.output_tokens,
     s.reasoning_tokens, s.cost_nanousd, s.digest, s.updated_at_us
 FROM sessions AS s
-JOIN json_to_recordset(:rows) AS r(tenant_id text, session_id text)
+JOIN unnest(:tenant_id::text[], :session_id::text[]) AS r(tenant_id, session_id)
     ON s.tenant_id = r.tenant_id AND s.session_id = r.session_id
 ORDER BY s.tenant_id, s.session_id
 FOR NO KEY UPDATE OF s;
@@ -13,7 +13,7 @@ SELECT s.tenant_id, s.session_id, s.owner, s.version, s.message_count, s.turn_co
     s.input_tokens, s.cached_tokens, s.cache_write_tokens, s.output_tokens,
     s.reasoning_tokens, s.cost_nanousd, s.digest, s.updated_at_us
 FROM sessions AS s
-JOIN json_to_recordset(:rows) AS r(tenant_id text, session_id text)
+JOIN unnest(:tenant_id::text[], :session_id::text[]) AS r(tenant_id, session_id)
     ON s.tenant_id = r.tenant_id AND s.session_id = r.session_id
 ORDER BY s.tenant_id, s.session_id
 FOR NO KEY UPDATE OF s SKIP LOCKED;
@@ -23,12 +23,16 @@ UPDATE sessions AS s SET version = r.version, message_count = r.message_count,
     turn_count = r.turn_count, calls = r.calls, input_tokens = r.input_tokens,
     cached_tokens = r.cached_tokens, cache_write_tokens = r.cache_write_tokens,
     output_tokens = r.output_tokens, reasoning_tokens = r.reasoning_tokens,
-    cost_nanousd = r.cost_nanousd, digest = decode(r.digest, 'hex'),
+    cost_nanousd = r.cost_nanousd, digest = r.digest,
     updated_at_us = r.updated_at_us
-FROM json_to_recordset(:rows) AS r(
-    version bigint, message_count bigint, turn_count bigint, calls bigint,
-    input_tokens bigint, cached_tokens bigint, cache_write_tokens bigint,
-    output_tokens bigint, reasoning_tokens bigint, cost_nanousd bigint, digest text,
-    updated_at_us bigint, tenant_id text, session_id text
+FROM unnest(
+    :version::bigint[], :message_count::bigint[], :turn_count::bigint[], :calls::bigint[],
+    :input_tokens::bigint[], :cached_tokens::bigint[], :cache_write_tokens::bigint[],
+    :output_tokens::bigint[], :reasoning_tokens::bigint[], :cost_nanousd::bigint[],
+    :digest::bytea[], :updated_at_us::bigint[], :tenant_id::text[], :session_id::text[]
+) AS r(
+    version, message_count, turn_count, calls, input_tokens, cached_tokens,
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, digest,
+    updated_at_us, tenant_id, session_id
 )
 WHERE s.tenant_id = r.tenant_id AND s.session_id = r.session_id;

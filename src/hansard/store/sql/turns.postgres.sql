@@ -1,7 +1,11 @@
 -- name: turn_find
 SELECT t.tenant_id, t.session_id, t.turn_id, t.content_hash, t.receipt
 FROM turns AS t
-JOIN json_to_recordset(:rows) AS r(tenant_id text, session_id text, turn_id text)
+JOIN unnest(
+    :tenant_id::text[], :session_id::text[], :turn_id::text[]
+) AS r(
+    tenant_id, session_id, turn_id
+)
     ON t.tenant_id = r.tenant_id AND t.session_id = r.session_id AND t.turn_id = r.turn_id;
 
 -- name: turn_insert
@@ -9,11 +13,15 @@ INSERT INTO turns (
     tenant_id, session_id, turn_id, status, content_hash, first_seq, last_seq, receipt,
     created_at_us
 )
-SELECT tenant_id, session_id, turn_id, status, decode(content_hash, 'hex'), first_seq,
+SELECT tenant_id, session_id, turn_id, status, content_hash, first_seq,
     last_seq, receipt, created_at_us
-FROM json_to_recordset(:rows) AS r(
-    tenant_id text, session_id text, turn_id text, status text, content_hash text,
-    first_seq bigint, last_seq bigint, receipt text, created_at_us bigint
+FROM unnest(
+    :tenant_id::text[], :session_id::text[], :turn_id::text[], :status::text[],
+    :content_hash::bytea[], :first_seq::bigint[], :last_seq::bigint[], :receipt::text[],
+    :created_at_us::bigint[]
+) AS r(
+    tenant_id, session_id, turn_id, status, content_hash, first_seq, last_seq, receipt,
+    created_at_us
 );
 
 -- name: turn_cut

@@ -2,7 +2,11 @@
 SELECT u.tenant_id, u.session_id, u.event_id, u.provider, u.model, u.input_tokens,
     u.cached_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens, u.cost_nanousd
 FROM usage_entries AS u
-JOIN json_to_recordset(:rows) AS r(tenant_id text, session_id text, event_id text)
+JOIN unnest(
+    :tenant_id::text[], :session_id::text[], :event_id::text[]
+) AS r(
+    tenant_id, session_id, event_id
+)
     ON u.tenant_id = r.tenant_id AND u.session_id = r.session_id AND u.event_id = r.event_id;
 
 -- name: usage_insert
@@ -12,10 +16,14 @@ INSERT INTO usage_entries (
 )
 SELECT tenant_id, session_id, event_id, turn_id, provider, model, input_tokens, cached_tokens,
     cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us
-FROM json_to_recordset(:rows) AS r(
-    tenant_id text, session_id text, event_id text, turn_id text, provider text, model text,
-    input_tokens bigint, cached_tokens bigint, cache_write_tokens bigint,
-    output_tokens bigint, reasoning_tokens bigint, cost_nanousd bigint, recorded_at_us bigint
+FROM unnest(
+    :tenant_id::text[], :session_id::text[], :event_id::text[], :turn_id::text[],
+    :provider::text[], :model::text[], :input_tokens::bigint[], :cached_tokens::bigint[],
+    :cache_write_tokens::bigint[], :output_tokens::bigint[], :reasoning_tokens::bigint[],
+    :cost_nanousd::bigint[], :recorded_at_us::bigint[]
+) AS r(
+    tenant_id, session_id, event_id, turn_id, provider, model, input_tokens, cached_tokens,
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us
 );
 
 -- name: model_usage_add
@@ -25,10 +33,14 @@ INSERT INTO model_usage AS m (
 )
 SELECT tenant_id, session_id, provider, model, calls, input_tokens, cached_tokens,
     cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd
-FROM json_to_recordset(:rows) AS r(
-    tenant_id text, session_id text, provider text, model text, calls bigint,
-    input_tokens bigint, cached_tokens bigint, cache_write_tokens bigint,
-    output_tokens bigint, reasoning_tokens bigint, cost_nanousd bigint
+FROM unnest(
+    :tenant_id::text[], :session_id::text[], :provider::text[], :model::text[],
+    :calls::bigint[], :input_tokens::bigint[], :cached_tokens::bigint[],
+    :cache_write_tokens::bigint[], :output_tokens::bigint[], :reasoning_tokens::bigint[],
+    :cost_nanousd::bigint[]
+) AS r(
+    tenant_id, session_id, provider, model, calls, input_tokens, cached_tokens,
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd
 )
 ON CONFLICT (tenant_id, session_id, provider, model) DO UPDATE SET
     calls = m.calls + excluded.calls,

@@ -6,16 +6,12 @@ CREATE TABLE installation (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What every append moves forward, apart from what describes the session: a row that is
+-- written all the time is short and stands in few indexes.
 CREATE TABLE sessions (
     tenant_id TEXT NOT NULL,
     session_id TEXT NOT NULL,
     owner TEXT,
-    agent TEXT,
-    title TEXT,
-    model TEXT,
-    archived INTEGER NOT NULL,
-    parent_session_id TEXT,
-    forked_at_seq INTEGER,
     version INTEGER NOT NULL,
     message_count INTEGER NOT NULL,
     turn_count INTEGER NOT NULL,
@@ -27,29 +23,38 @@ CREATE TABLE sessions (
     reasoning_tokens INTEGER NOT NULL,
     cost_nanousd INTEGER NOT NULL,
     digest BLOB NOT NULL,
-    created_at_us INTEGER NOT NULL,
     updated_at_us INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, session_id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX sessions_created ON sessions (tenant_id, created_at_us, session_id);
-
 CREATE INDEX sessions_updated ON sessions (tenant_id, updated_at_us, session_id);
 
-CREATE INDEX sessions_owner ON sessions (tenant_id, owner, created_at_us, session_id);
-
-CREATE INDEX sessions_agent ON sessions (tenant_id, agent, created_at_us, session_id);
-
--- Apart from sessions, so that an append does not rewrite a long prompt.
-CREATE TABLE session_documents (
+-- What describes a session; owner stands here too, since lists are filtered by it.
+CREATE TABLE session_details (
     tenant_id TEXT NOT NULL,
     session_id TEXT NOT NULL,
+    owner TEXT,
+    agent TEXT,
+    title TEXT,
+    model TEXT,
     system_prompt TEXT,
     metadata TEXT NOT NULL,
     cost_data TEXT NOT NULL,
+    archived INTEGER NOT NULL,
+    parent_session_id TEXT,
+    forked_at_seq INTEGER,
+    created_at_us INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, session_id),
     FOREIGN KEY (tenant_id, session_id) REFERENCES sessions ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX session_details_created ON session_details (tenant_id, created_at_us, session_id);
+
+CREATE INDEX session_details_owner
+ON session_details (tenant_id, owner, created_at_us, session_id);
+
+CREATE INDEX session_details_agent
+ON session_details (tenant_id, agent, created_at_us, session_id);
 
 -- body is the message object as given: TEXT, since JSON types reorder keys and numbers.
 CREATE TABLE messages (
