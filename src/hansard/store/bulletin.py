@@ -1,4 +1,4 @@
-"""The bulletin: which sessions changed, for those who wait. Only a hint.
+r"""The bulletin: which sessions changed, for those who wait. Only a hint.
 
     commit --announce--> subscribers of this process
                     \--> unpublished --take_payload--> NOTIFY --receive--> other processes
@@ -57,15 +57,20 @@ class Bulletin:
                 self._unpublished.add(name)
             self._news.set()
 
-    def take_payload(self, timeout_s: float) -> str:
-        """Wait for announcements and return them as one text; empty if there were none."""
-        self._news.wait(timeout_s)
+    def close(self) -> None:
+        """Wake whoever waits for announcements, for the last time."""
+        self.has_peers = False
+        self._news.set()
+
+    def take_payload(self) -> str:
+        """Wait for announcements and return them as one text; empty when closed."""
+        self._news.wait()
         with self._lock:
             names = [
                 self._unpublished.pop()
                 for _ in range(min(len(self._unpublished), _PAYLOAD_NAMES_MAX))
             ]
-            if not self._unpublished:
+            if self.has_peers and not self._unpublished:
                 self._news.clear()
         return ",".join(names)
 

@@ -35,6 +35,7 @@ STATEMENT_TIMEOUT_MS = 60_000
 VERSION_MIN = 140_000
 _PAUSE_MAX_S = 0.25
 _LISTEN_AGAIN_S = 0.5  # how long a listener that lost its connection waits for another
+_GATHER_S = 0.01  # how long announcements are gathered before they are published
 
 # All queries look rows up by index. Plans are made once, maybe for tables that are still empty,
 # so the joins that are only good for small tables are ruled out.
@@ -73,17 +74,21 @@ class PostgresEngine:
         return PostgresConnection(self.url, self._deadline_s, self.counters)
 
     def listen(self, bulletin: Bulletin) -> Callable[[], None]:
-        """Pass on what other processes announce, from a thread of its own."""
+        """Pass announcements on in both directions, each on a thread of its own."""
         bulletin.has_peers = True
         ours, theirs = socket.socketpair()
-        thread = threading.Thread(
-            target=_listen, args=(self.url, bulletin, theirs), name="hansard-listener", daemon=True
-        )
-        thread.start()
+        threads = [
+            threading.Thread(target=target, args=(self.url, bulletin, theirs), daemon=True)
+            for target in (_listen, _publish)
+        ]
+        for thread in threads:
+            thread.start()
 
         def stop() -> None:
             ours.close()  # which makes the other end readable
-            thread.join()
+            bulletin.close()
+            for thread in threads:
+                thread.join()
             theirs.close()
 
         return stop
@@ -316,12 +321,15 @@ def _readable(
     return stopped in ready
 
 
-def _publish(url: str, bulletin: Bulletin, stopped: threading.Event) -> None:
-    while not stopped.is_set():
+def _publish(url: str, bulletin: Bulletin, stopped: socket.socket) -> None:
+    payload = bulletin.take_payload()
+    while payload:
         try:
             with open_connection(url) as connection:
-                while not stopped.wait(_PUBLISH_PAUSE_S):
-                    if payload := bulletin.take_payload(_LISTEN_S):
-                        connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+                while payload:
+                    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+                    _readable(stopped, timeout_s=_GATHER_S)
+                    payload = bulletin.take_payload()
         except psycopg.Error:
-            stopped.wait(_LISTEN_S)
+            _readable(stopped, timeout_s=_LISTEN_AGAIN_S)
+            payload = bulletin.take_payload()
