@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
-from tests import json_values
 
 from hansard.core.documents import Document, DocumentMessage, DocumentSession, DocumentTurn
 from hansard.core.times import parse_us
@@ -16,6 +15,7 @@ from hansard.core.turns import STATUSES
 from hansard.core.usage import TOKEN_FIELDS, UsageEntry
 from hansard.formats import registry
 from hansard.formats.files import Source
+from tests import json_values
 
 EXPORTED_AT_US = parse_us("2026-02-03T04:05:06.000007Z")
 

@@ -12,6 +12,13 @@ from typing import Any
 import pytest
 import rfc8785
 from hypothesis import given
+
+from hansard.core.digest import GENESIS
+from hansard.core.documents import Document
+from hansard.core.errors import Corrupt, HansardError, InvalidInput, LimitReached
+from hansard.core.strict_json import DEPTH_MAX
+from hansard.formats import native
+from hansard.formats.files import DOCUMENT_BYTES_MAX, check_document_size
 from tests.documents import (
     EXPORTED_AT_US,
     content,
@@ -21,13 +28,6 @@ from tests.documents import (
     reread,
     written,
 )
-
-from hansard.core.digest import GENESIS
-from hansard.core.documents import Document
-from hansard.core.errors import Corrupt, HansardError, InvalidInput, LimitReached
-from hansard.core.strict_json import DEPTH_MAX
-from hansard.formats import native
-from hansard.formats.files import DOCUMENT_BYTES_MAX, check_document_size
 
 Parsed = dict[str, Any]
 

@@ -16,6 +16,11 @@ import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hansard.core.documents import Document, DocumentMessage
+from hansard.core.errors import Corrupt, HansardError, InvalidInput, LimitReached
+from hansard.formats import native_stream, registry
+from hansard.formats.files import Source, compress
 from tests.documents import (
     EXPORTED_AT_US,
     content,
@@ -26,11 +31,6 @@ from tests.documents import (
     reread,
     written,
 )
-
-from hansard.core.documents import Document, DocumentMessage
-from hansard.core.errors import Corrupt, HansardError, InvalidInput, LimitReached
-from hansard.formats import native_stream, registry
-from hansard.formats.files import Source, compress
 
 NAME = "native-stream"
 MANY = 200_000

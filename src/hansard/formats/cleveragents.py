@@ -163,7 +163,7 @@ def read(source: Source) -> Iterator[Document]:
             f"schema_version must be one of {', '.join(_VERSIONS)}", code="unknown_schema"
         )
     found = checksum(parsed)
-    if parsed.get("checksum") not in {found, f"sha256:{found}"}:
+    if parsed.get("checksum") not in (found, f"sha256:{found}"):
         raise Corrupt("the document is not what its checksum names", code="checksum_mismatch")
     yield _Reading(parsed).document(found)
 
@@ -207,12 +207,10 @@ def _write_message(seq: int, message: DocumentMessage, exported_at_us: int) -> d
     )
     return {
         "message_id": message.message_id,
-        "role": _role(body),
-        "content": _content(body),
+        **_shown(body),
         "sequence": seq,
         "timestamp": format_us(at_us),
         "metadata": (body.get("metadata", {}) if is_plain else {}) | _extend(extension),
-        "tool_call_id": body.get("tool_call_id") if is_plain else None,
     }
 
 
@@ -238,11 +236,16 @@ def _is_plain(body: Mapping[str, Any]) -> bool:
     )
 
 
-def _role(body: Mapping[str, Any]) -> str:
+def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what the ancestor's own fields say of a message."""
     role = body.get("role")
-    if role == "developer":
-        return "system"
-    return role if role in ROLES else "user"
+    others = "system" if role == "developer" else "user"
+    call_id = body.get("tool_call_id")
+    return {
+        "role": role if role in ROLES else others,
+        "content": _content(body),
+        "tool_call_id": call_id if isinstance(call_id, str) else None,
+    }
 
 
 def _content(body: Mapping[str, Any]) -> str:
@@ -334,7 +337,7 @@ class _Reading:
         body = message_body(role, content, metadata, others)
         original = extension.message if extension else None
         if original is not None:
-            if body == {"role": _role(original), "content": _content(original)}:
+            if {"tool_call_id": None, **body} == _shown(original):
                 body = original
             else:
                 self._losses.append(f"message {seq} was edited: only its text was kept")

@@ -51,7 +51,7 @@ def _heading(message: DocumentMessage) -> str:
     role = message.body.get("role")
     name = message.body.get("name")
     words = (
-        role if role in ROLES else "message",
+        role if isinstance(role, str) and role in ROLES else "message",
         _inline(name) if isinstance(name, str) and name else None,
         _time(message.created_at_us),
     )
