@@ -1,0 +1,50 @@
+"""The client's routes are the server's."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hansard.client import paths
+from hansard.client.paths import Route
+from hansard.core.errors import InvalidInput
+from hansard.server.endpoints import ENDPOINTS
+
+ROUTES = {value for value in vars(paths).values() if isinstance(value, Route)}
+SERVED = {(row.method, row.path) for row in ENDPOINTS if row.path.startswith("/v1/")}
+
+session_ids = st.from_regex(r"[A-Za-z0-9_\-:.]{1,128}", fullmatch=True)
+
+
+def test_client_and_server_have_the_same_routes() -> None:
+    assert {(route.method, route.path) for route in ROUTES} == SERVED
+
+
+def test_what_is_sent_twice_is_safe_to_be_done_twice() -> None:
+    once = {route for route in ROUTES if not route.repeatable}
+    assert once == {
+        paths.CREATE_SESSION,
+        paths.APPEND_MESSAGES,
+        paths.FORK_SESSION,
+        paths.REVERT_SESSION,
+    }
+
+
+@given(session_id=st.one_of(session_ids, st.sampled_from([".", "..", "...", ":"])))
+def test_any_id_stays_one_part_of_the_path(session_id: str) -> None:
+    url = httpx.URL("https://host/prefix").join(paths.GET_USAGE.to(session_id))
+    parts = url.raw_path.split(b"/")
+    assert parts[:3] == [b"", b"v1", b"sessions"]
+    assert parts[4:] == [b"usage"]
+    assert unquote(parts[3].decode()) == session_id
+
+
+@pytest.mark.parametrize("session_id", ["", "a/b", "a\nb", "x" * 129, "ü"])
+def test_what_cannot_be_an_id_is_not_sent(session_id: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        paths.GET_SESSION.to(session_id)
+    assert caught.value.code == "invalid_id"
