@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hansard.core.documents import Document, DocumentMessage, DocumentSession, DocumentTurn
 from hansard.core.times import parse_us
 from hansard.core.turns import STATUSES
-from hansard.core.usage import TOKEN_FIELDS, UsageEntry
+from hansard.core.usage import TOKEN_FIELDS, UsageEntry, UsageTotals
 from hansard.formats import registry
 from hansard.formats.files import Source
 from tests import json_values
@@ -113,6 +113,8 @@ def full_document() -> Document:
                 first_seq=1,
                 last_seq=3,
                 created_at_us=EXPORTED_AT_US - 4,
+                content_hash="0a" * 32,
+                usage=UsageTotals(1, 30, 10, 5, 7, 2, 18_400_001),
             ),
             DocumentTurn(
                 turn_id="turn_2",
@@ -214,6 +216,8 @@ def _turns(draw: st.DrawFn, message_count: int) -> DocumentTurn:
         first_seq=seqs[0],
         last_seq=seqs[1],
         created_at_us=draw(times),
+        content_hash=draw(st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex)),
+        usage=draw(st.none() | st.builds(UsageTotals, *[_counts] * 7)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import given
 
 from hansard.core.documents import Document, DocumentMessage
 from hansard.core.errors import Corrupt, HansardError, InvalidInput
+from hansard.core.money import COST_MAX_NANOUSD
 from hansard.core.strict_json import canonicalize
 from hansard.core.times import parse_us
-from hansard.core.usage import UsageEntry
+from hansard.core.usage import TOKENS_MAX, UsageEntry
 from hansard.formats.cleveragents import checksum
 from tests import json_values
 from tests.documents import (
@@ -234,6 +236,16 @@ def test_edited_totals_win_over_the_entries_kept_beside_them() -> None:
     (entry,) = document.usage
     assert (entry.event_id, entry.input_tokens) == ("imported", 31)
     assert document.losses == ("token_usage was edited: only the totals were kept",)
+
+
+def test_totals_beyond_those_of_one_call_are_written_and_read() -> None:
+    (entry,) = full_document().usage
+    usage = tuple(
+        replace(entry, event_id=f"e{n}", input_tokens=TOKENS_MAX, cost_nanousd=COST_MAX_NANOUSD)
+        for n in range(3)
+    )
+    document = replace(full_document(), usage=usage)
+    assert read_one(written(NAME, document)).usage == usage
 
 
 def test_entry_named_as_ours_that_is_not_stays() -> None:

@@ -7,6 +7,7 @@ them in this order, which is the order of a file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -29,6 +30,7 @@ SCHEMA_VERSION: Final = 2
 IMPORTED_EVENT_ID: Final = "imported"
 """Event id of the one usage entry that stands for a source's running totals."""
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LENGTH_MAX: Final = (
     ("agent", NAME_LENGTH_MAX),
     ("title", TITLE_LENGTH_MAX),
@@ -171,6 +173,8 @@ def check_document_turn(turn: DocumentTurn, message_count: int) -> DocumentTurn:
     check_id(turn.turn_id, "turn_id")
     if turn.status not in STATUSES:
         raise InvalidInput(f"status must be one of {', '.join(STATUSES)}", code="invalid_status")
+    if turn.content_hash is not None and not _SHA256.fullmatch(turn.content_hash):
+        raise InvalidInput("content_hash must be SHA-256 as hex", code="invalid_turn")
     first, last = turn.first_seq, turn.last_seq
     if first is None and last is None:
         return turn

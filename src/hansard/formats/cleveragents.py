@@ -182,14 +182,16 @@ def _extend_session(
     document: Document, usage: Sequence[UsageEntry], updated_at_us: int
 ) -> dict[str, Any]:
     session = document.session
-    plain = _read_totals(_write_totals(usage), updated_at_us)
+    says_all = not usage or (
+        len(usage) == 1 and usage[0] in _read_totals(_write_totals(usage), updated_at_us)
+    )
     return _extend(
         SessionExtension(
             schema_version=SCHEMA_VERSION,
             **{name: getattr(session, name) for name in _CARRIED},
             turns=[read_shape(turn_record(turn), TurnRecord) for turn in document.turns],
             usage=[]
-            if list(usage) == list(plain)
+            if says_all
             else [read_shape(usage_record(entry), UsageRecord) for entry in usage],
             original=session.metadata.get(_OURS, msgspec.UNSET),
         )

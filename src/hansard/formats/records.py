@@ -9,7 +9,7 @@ understood would be lost. A new field is a new ``SCHEMA_VERSION``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -29,9 +29,11 @@ from hansard.core.errors import Corrupt, InvalidInput
 from hansard.core.money import format_usd, parse_usd
 from hansard.core.strict_json import canonicalize
 from hansard.core.times import format_us, parse_us
-from hansard.core.usage import TOKEN_FIELDS, UsageEntry
+from hansard.core.usage import TOKEN_FIELDS, TOTAL_MAX, UsageEntry, UsageTotals
 
 T = TypeVar("T")
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=TOTAL_MAX)]
 
 DIGEST_CHAIN: Final = "sha256(previous || rfc8785(message))"
 
@@ -74,14 +76,32 @@ class MessageRecord(Record):
     message: dict[str, Any]
 
 
+class TotalsRecord(Record):
+    """Sums over model calls."""
+
+    calls: Count
+    input_tokens: Count
+    cached_tokens: Count
+    cache_write_tokens: Count
+    output_tokens: Count
+    reasoning_tokens: Count
+    cost_usd: str
+
+
 class TurnRecord(Record):
-    """One turn and the messages that it brought."""
+    """One turn and the messages that it brought.
+
+    ``content_hash`` tells whether a turn sent again is the same; ``usage`` is what its sender
+    was told, the session's running totals.
+    """
 
     turn_id: str
     status: str
     first_seq: int | None
     last_seq: int | None
     created_at: str
+    content_hash: str | None
+    usage: TotalsRecord | None
 
 
 class UsageRecord(Record):
@@ -154,6 +174,8 @@ def turn_record(turn: DocumentTurn) -> dict[str, Any]:
         "first_seq": turn.first_seq,
         "last_seq": turn.last_seq,
         "created_at": format_us(turn.created_at_us),
+        "content_hash": turn.content_hash or None,
+        "usage": None if turn.usage is None else _totals_record(turn.usage),
     }
 
 
@@ -259,6 +281,8 @@ def read_turn(record: TurnRecord, message_count: int) -> DocumentTurn:
         first_seq=record.first_seq,
         last_seq=record.last_seq,
         created_at_us=parse_us(record.created_at, "created_at"),
+        content_hash=record.content_hash,
+        usage=None if record.usage is None else _read_totals(record.usage),
     )
     return check_document_turn(turn, message_count)
 
@@ -275,6 +299,22 @@ def read_usage(record: UsageRecord) -> UsageEntry:
             cost_nanousd=parse_usd(record.cost_usd),
             recorded_at_us=parse_us(record.recorded_at, "recorded_at"),
         )
+    )
+
+
+def _totals_record(totals: UsageTotals) -> dict[str, Any]:
+    return {
+        "calls": totals.calls,
+        **{field: getattr(totals, field) for field in TOKEN_FIELDS},
+        "cost_usd": format_usd(totals.cost_nanousd),
+    }
+
+
+def _read_totals(record: TotalsRecord) -> UsageTotals:
+    return UsageTotals(
+        calls=record.calls,
+        **{field: getattr(record, field) for field in TOKEN_FIELDS},
+        cost_nanousd=parse_usd(record.cost_usd, most_nanousd=TOTAL_MAX),
     )
 
 
