@@ -45,6 +45,12 @@ def test_amount_is_rounded_half_up_to_nano_dollars(text: str, expected: int) -> 
     assert parse_usd(text) == expected
 
 
+def test_bound_is_the_callers() -> None:
+    assert parse_usd(format_usd(2**63 - 1), most_nanousd=2**63 - 1) == 2**63 - 1
+    with pytest.raises(InvalidInput):
+        parse_usd(format_usd(2**63), most_nanousd=2**63 - 1)
+
+
 @pytest.mark.parametrize(
     "text",
     [

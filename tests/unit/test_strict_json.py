@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import rfc8785
 from hypothesis import given
-from tests import json_values
 
 from hansard.core.errors import InvalidInput
 from hansard.core.strict_json import DEPTH_MAX, canonicalize, check_text, dumps, loads
+from tests import json_values
 
 REFUSED_TEXTS = {
     "empty": "",

@@ -29,7 +29,7 @@ from hansard.core.paging import Page
 from hansard.core.sessions import SaveReceipt, Session, UpdateReceipt, Verification
 from hansard.core.times import parse_us
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt
-from hansard.core.usage import TOKEN_FIELDS, ModelUsage, SessionUsage, UsageTotals
+from hansard.core.usage import TOKEN_FIELDS, TOTAL_MAX, ModelUsage, SessionUsage, UsageTotals
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -97,7 +97,7 @@ def read_totals(value: Json) -> UsageTotals:
     """Read usage totals."""
     return UsageTotals(
         calls=value["calls"],
-        cost_nanousd=parse_usd(value["cost_usd"]),
+        cost_nanousd=parse_usd(value["cost_usd"], most_nanousd=TOTAL_MAX),
         **{field: value[field] for field in TOKEN_FIELDS},
     )
 

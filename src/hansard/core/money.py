@@ -23,11 +23,11 @@ def format_usd(cost_nanousd: int) -> str:
     return f"-{text}" if cost_nanousd < 0 else text
 
 
-def parse_usd(text: object) -> int:
+def parse_usd(text: object, *, most_nanousd: int = COST_MAX_NANOUSD) -> int:
     """Read dollars as nano-dollars, rounding half up past the ninth decimal.
 
     Raises:
-        InvalidInput: If it is not a decimal number, or more than a billion dollars.
+        InvalidInput: If it is not a decimal number, or more than ``most_nanousd``.
 
     >>> parse_usd("0.00942"), parse_usd("1e-9")
     (9420000, 1)
@@ -35,6 +35,6 @@ def parse_usd(text: object) -> int:
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
         raise InvalidInput("cost must be a decimal string", code="invalid_cost")
     amount = Decimal(text)
-    if abs(amount) > COST_MAX_NANOUSD // NANO:
+    if abs(amount) > Decimal(most_nanousd) / NANO:
         raise InvalidInput("cost is out of range", code="invalid_cost")
     return int((amount * NANO).to_integral_value(rounding=ROUND_HALF_UP))

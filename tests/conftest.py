@@ -1,0 +1,108 @@
+"""Places a record can live in, fresh for each test, and the one PostgreSQL server behind them.
+
+The server starts when it is first needed, or under xdist before the workers, who share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+import hansard
+from hansard import SessionService
+from tests.places import Place, serve
+from tests.postgres import PostgresServer, open_server
+
+KINDS = ("sqlite", "postgres", "http")
+
+_server_key = pytest.StashKey[PostgresServer]()
+_stack_key = pytest.StashKey[ExitStack]()
+
+hypothesis.settings.register_profile(
+    "hansard",
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("hansard")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_stack_key] = ExitStack()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_stack_key].close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist where the server is."""
+    node.workerinput["postgres"] = _server(node.config).admin_url
+
+
+def _server(config: pytest.Config) -> PostgresServer:
+    if _server_key not in config.stash:
+        told = getattr(config, "workerinput", {}).get("postgres")
+        config.stash[_server_key] = (
+            PostgresServer(told) if told else config.stash[_stack_key].enter_context(open_server())
+        )
+    return config.stash[_server_key]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> PostgresServer:
+    """The running PostgreSQL server."""
+    return _server(pytestconfig)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'record.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def record_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of either engine."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A place that keeps data: SQLite, PostgreSQL, or a running server."""
+    if request.param != "http":
+        url = str(request.getfixturevalue(f"{request.param}_url"))
+        yield Place(kind=request.param, url=url, database_url=url)
+        return
+    database_url = str(request.getfixturevalue("sqlite_url"))
+    with serve(database_url) as url:
+        yield Place(kind="http", url=url, database_url=database_url)
+
+
+@pytest.fixture
+async def record(place: Place) -> AsyncIterator[SessionService]:
+    """An open record, once in each place that keeps data."""
+    async with hansard.open(place.url) as record:
+        yield record

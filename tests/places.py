@@ -1,0 +1,80 @@
+"""Where a record under test lives, and a way into its database past the record."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import uvicorn
+
+from hansard.compose import open_database
+from hansard.server.app import create_app
+from hansard.settings import AccessSettings, ServerSettings, Settings
+
+TABLES = {
+    "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
+    "postgres": "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place that keeps data.
+
+    Attributes:
+        kind: ``sqlite``, ``postgres`` or ``http``.
+        url: What ``hansard.open`` takes.
+        database_url: The database behind it.
+    """
+
+    kind: str
+    url: str
+    database_url: str
+
+    @property
+    def dialect(self) -> str:
+        return "sqlite" if self.database_url.startswith("sqlite") else "postgres"
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement straight on the database, past the record."""
+        if self.dialect == "postgres":
+            with psycopg.connect(self.database_url) as postgres:
+                cursor = postgres.execute(statement.encode())
+                return cursor.fetchall() if cursor.description else []
+        path = self.database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path)) as sqlite, sqlite:
+            return sqlite.execute(statement).fetchall()
+
+    def tables(self) -> list[str]:
+        """Names of all tables."""
+        return [name for (name,) in self.execute(TABLES[self.dialect])]
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table."""
+        return {
+            table: sorted(self.execute(f"SELECT * FROM {table}"), key=repr)
+            for table in self.tables()
+        }
+
+
+@contextmanager
+def serve(database_url: str, access: AccessSettings | None = None) -> Iterator[str]:
+    """Run the service on a database, in a thread, and give its URL."""
+    settings = Settings(server=ServerSettings(log_level="error"), access=access or AccessSettings())
+    app = create_app(open_database(database_url), settings)
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # connections wait for the server
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
