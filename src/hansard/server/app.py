@@ -1,0 +1,89 @@
+"""The application: the endpoint table on a record, as one ASGI app."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from starlette.routing import Route, Router
+
+from hansard import __version__
+from hansard.server.auth import Authenticator, Everybody, KeyHolders
+from hansard.server.calls import to_json
+from hansard.server.context import Context
+from hansard.server.docs import to_html
+from hansard.server.edge import Edge
+from hansard.server.endpoints import ENDPOINTS, Endpoint
+from hansard.server.jwks import FETCH_MAX_S, IssuerKeys
+from hansard.server.logs import Log, make_log
+from hansard.server.oidc import TokenHolders
+from hansard.server.openapi import document
+from hansard.server.operation import Resource
+from hansard.service.keys import KeyService
+from hansard.service.sessions import DatabaseSessions
+from hansard.settings import AccessSettings, Settings, refuse
+
+
+def create_app(record: DatabaseSessions, settings: Settings, *, log: Log | None = None) -> Edge:
+    """Make the ASGI application on a record, which it opens and closes with its lifespan.
+
+    Raises:
+        InvalidInput: If a setting is missing.
+    """
+    api = document(ENDPOINTS, version=__version__, secured=settings.access.auth != "none")
+    context = Context(
+        record,
+        settings,
+        log=log or make_log(settings.server),
+        openapi=to_json(api),
+        docs=to_html(api).encode(),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[None]:
+        async with record, _client() as client:
+            context.authenticator = _authenticator(settings.access, record, client)
+            yield
+
+    by_path: dict[str, list[Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, []).append(endpoint)
+    resources = {path: Resource(rows, context) for path, rows in by_path.items()}
+    routes = [
+        Route(path, resource, methods=resource.methods) for path, resource in resources.items()
+    ]
+    return Edge(Router(routes, redirect_slashes=False, lifespan=lifespan), context)
+
+
+def key_service(record: DatabaseSessions, access: AccessSettings) -> KeyService:
+    """Give the API keys of an open record."""
+    pepper = access.key_pepper
+    secret = record.runner.database.secret if pepper is None else pepper.encode()
+    return KeyService(record.runner, clock=record.clock, pepper=secret)
+
+
+def _authenticator(
+    access: AccessSettings, record: DatabaseSessions, client: httpx.AsyncClient
+) -> Authenticator:
+    if access.auth == "none":
+        return Everybody(record.actor)
+    keys = KeyHolders(key_service(record, access))
+    if access.auth == "key":
+        return keys
+    issuer, audience = access.oidc_issuer, access.oidc_audience
+    if issuer is None or audience is None:
+        raise refuse("oidc_issuer", "and oidc_audience are needed with auth = oidc")
+    return TokenHolders(
+        keys,
+        IssuerKeys(issuer, access.oidc_jwks_url, client, time.monotonic),
+        issuer=issuer,
+        audience=audience,
+        tenant_claim=access.oidc_tenant_claim,
+    )
+
+
+def _client() -> httpx.AsyncClient:
+    """The client for the issuer: bounded, and without redirects."""
+    return httpx.AsyncClient(timeout=FETCH_MAX_S / 2, follow_redirects=False)

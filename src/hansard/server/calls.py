@@ -1,0 +1,89 @@
+"""Calls: what a handler is given, and what it gives back.
+
+    handler: Call[Query, Body] -> Reply | Stream
+
+By then the caller is known, and query and body have their types; a handler only talks to
+the record. Errors are raised, never returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import msgspec
+
+from hansard.core.paging import check_limit
+from hansard.service.sessions import DatabaseSessions
+
+if TYPE_CHECKING:
+    from hansard.server.context import Context
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON: Final = b"application/json"
+
+to_json: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Reply:
+    """A whole answer.
+
+    Attributes:
+        status: None for the status that the endpoint declares.
+    """
+
+    body: bytes = b""
+    status: int | None = None
+    headers: Headers = ()
+    media_type: bytes = JSON
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer in pieces; its status goes out once the first piece is there."""
+
+    chunks: AsyncGenerator[bytes, None]
+    media_type: bytes
+    headers: Headers = ()
+
+
+@dataclass(slots=True)
+class Call(Generic[Q, B]):
+    """One call.
+
+    Attributes:
+        record: The record, as far as the caller reaches.
+        context: What all calls of this server share.
+        params: Parts of the path, by the names in its template.
+        headers: By lower-case names.
+    """
+
+    record: DatabaseSessions
+    context: Context
+    params: Mapping[str, str]
+    query: Q
+    body: B
+    headers: Mapping[bytes, bytes]
+
+    @property
+    def session_id(self) -> str:
+        """The session that the path names."""
+        return self.params["session_id"]
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Reply | Stream]]
+
+
+def page_limit(call: Call[Any, Any], limit: int) -> int:
+    """The size of a page that may be given: as asked, or what the operator allows."""
+    return min(check_limit(limit), call.context.settings.limits.page_limit)
+
+
+def etag(version: int) -> tuple[bytes, bytes]:
+    """The header that names a session's version."""
+    return (b"etag", b'"%d"' % version)

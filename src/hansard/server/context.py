@@ -1,0 +1,73 @@
+"""Context: what all calls of one server share, from start-up to the end of its drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hansard.core.errors import Unavailable
+from hansard.server.auth import Authenticator, Nobody
+from hansard.server.logs import Log
+from hansard.server.metrics import Metrics
+from hansard.server.sse import Streams
+from hansard.service.sessions import DatabaseSessions
+from hansard.settings import Settings
+
+LARGE_AT_ONCE = 4  # large bodies in memory: each may be 64 MiB, and ten times that when parsed
+LARGE_WAIT_MAX_S = 20.0
+
+
+class Context:
+    """The record, the settings, and the few things that count or end.
+
+    Attributes:
+        authenticator: Set once the record is open, which holds the keys.
+        openapi: The API's description as JSON; ``docs`` is the same as a page.
+        draining: The server is about to stop: it is no longer ready, and streams are closed.
+    """
+
+    def __init__(
+        self,
+        record: DatabaseSessions,
+        settings: Settings,
+        *,
+        log: Log,
+        openapi: bytes,
+        docs: bytes,
+    ) -> None:
+        self.record = record
+        self.settings = settings
+        self.authenticator: Authenticator = Nobody()
+        self.log = log
+        self.openapi = openapi
+        self.docs = docs
+        self.streams = Streams(settings.server.max_streams)
+        self.metrics = Metrics(record.runner, lambda: self.streams.count)
+        self.draining = False
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    def drain(self) -> None:
+        """Stop being ready, and ask the streams to end; calls under way go on."""
+        self.draining = True
+        self.streams.close()
+
+    @asynccontextmanager
+    async def room_for(self, size_bytes: int | None) -> AsyncIterator[None]:
+        """Wait until a body of this size (None: unknown) may be held in memory.
+
+        Raises:
+            Unavailable: If there is no room in time.
+        """
+        if size_bytes is not None and size_bytes <= self.settings.limits.body_limit_bytes:
+            yield
+            return
+        try:
+            async with asyncio.timeout(LARGE_WAIT_MAX_S):
+                await self._large.acquire()
+        except TimeoutError as exc:
+            raise Unavailable("too many large bodies at once", code="busy") from exc
+        try:
+            yield
+        finally:
+            self._large.release()

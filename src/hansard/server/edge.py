@@ -1,0 +1,89 @@
+"""The edge: what happens to every request, whatever route it takes.
+
+    request id -> router -> an answer, or an error written as one -> counted -> logged
+
+This is plain ASGI around Starlette's ``Router``, not the ``Starlette`` class: that one
+raises an unforeseen error again after answering it, whereupon uvicorn drops the connection
+and the client's next call with it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hansard.core.errors import HansardError
+from hansard.server.calls import Reply
+from hansard.server.context import Context
+from hansard.server.errors import crash, failure, framework_failure
+from hansard.server.responder import RESPONDER, Responder
+
+_CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
+
+
+class Edge:
+    """Wraps the router."""
+
+    def __init__(self, router: ASGIApp, context: Context) -> None:
+        self._router = router
+        self.context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; nothing but the end of the process gets past this."""
+        if scope["type"] != "http":
+            await self._router(scope, receive, send)
+            return
+        started = time.perf_counter()
+        responder = Responder(scope, receive, send, closing=self.context.draining)
+        scope[RESPONDER] = responder
+        scope["app"] = self  # tells Starlette's router to raise what it refuses
+        try:
+            await self._router(scope, receive, send)
+        except HansardError as error:
+            await self._fail(responder, failure(error), error.code)
+        except HTTPException as error:
+            await self._fail(responder, framework_failure(error), str(error.status_code))
+        except ClientDisconnect:
+            responder.status = _CLIENT_LEFT
+        except Exception as error:  # noqa: BLE001 - the server's last handler
+            await self._fail(responder, crash(), _kind(error))
+        self._finish(scope["method"], responder, time.perf_counter() - started)
+
+    async def _fail(self, responder: Responder, reply: Reply, code: str) -> None:
+        """Answer with an error, unless an answer is on its way already: that one breaks off."""
+        status = reply.status or 0
+        if responder.status or status >= 500:  # noqa: PLR2004 - where the server is to blame
+            self.context.log.error(
+                "request.failed",
+                request_id=responder.request_id.decode(),
+                route=responder.route,
+                code=code,
+            )
+        if not responder.status:
+            await responder.reply(reply)
+
+    def _finish(self, method: str, responder: Responder, seconds: float) -> None:
+        context = self.context
+        context.metrics.answered(
+            method, responder.route, responder.status, None if responder.streamed else seconds
+        )
+        context.log.info(
+            "request",
+            request_id=responder.request_id.decode(),
+            method=method,
+            route=responder.route,
+            status=responder.status,
+            duration_ms=round(seconds * 1000, 3),
+            received_bytes=responder.received_bytes,
+            sent_bytes=responder.sent_bytes,
+        )
+
+
+def _kind(error: BaseException) -> str:
+    """The type of an error, through groups; never its text, which may quote content."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__qualname__

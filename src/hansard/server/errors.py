@@ -1,0 +1,91 @@
+"""Errors over HTTP: one table of statuses, one JSON shape for all of them.
+
+    {"error": {"code": "...", "message": "...", "details": {...}}, "detail": "..."}
+
+``detail`` repeats the message for clients that know no other shape. What the framework
+refuses (no such route, wrong method) comes out of here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+
+from hansard.core.errors import (
+    Conflict,
+    Corrupt,
+    HansardError,
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+    UpstreamFailed,
+)
+from hansard.server.answers import Failure, FailureBody
+from hansard.server.calls import Headers, Reply
+
+STATUS_BY_CLASS: Final[Mapping[type[HansardError], int]] = {
+    InvalidInput: 422,
+    Unauthorized: 401,
+    NotFound: 404,
+    Conflict: 409,
+    LimitReached: 429,
+    UpstreamFailed: 502,
+    Unavailable: 503,
+    Corrupt: 500,
+    HansardError: 500,
+}
+
+STATUS_BY_CODE: Final[Mapping[str, int]] = {
+    "index_out_of_range": 400,
+    "forbidden": 403,
+    "method_not_allowed": 405,
+    "request_timeout": 408,
+    "version_mismatch": 412,
+    "body_too_large": 413,
+    "unsupported_media_type": 415,
+}
+
+_FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {
+    404: ("route_not_found", "no such route"),
+    405: ("method_not_allowed", "the route does not take this method"),
+}
+_EXTRA_HEADERS: Final[Mapping[int, Headers]] = {
+    401: ((b"www-authenticate", b"Bearer"),),
+    429: ((b"retry-after", b"5"),),
+    503: ((b"retry-after", b"1"),),
+}
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def status_of(error: HansardError) -> int:
+    """The status that an error is answered with."""
+    return STATUS_BY_CODE.get(error.code) or STATUS_BY_CLASS[type(error)]
+
+
+def failure(error: HansardError) -> Reply:
+    """Write an error as an answer."""
+    status = status_of(error)
+    body = Failure(FailureBody(error.code, error.message, error.details), error.message)
+    return Reply(_encode(body), status, _EXTRA_HEADERS.get(status, ()))
+
+
+def framework_failure(error: HTTPException) -> Reply:
+    """Write what Starlette's router refused as an answer of the same shape."""
+    code, message = _FRAMEWORK[error.status_code]
+    headers = tuple(
+        (name.lower().encode(), ", ".join(sorted(value.split(", "))).encode())
+        for name, value in (error.headers or {}).items()
+    )
+    return Reply(
+        _encode(Failure(FailureBody(code, message, {}), message)), error.status_code, headers
+    )
+
+
+def crash() -> Reply:
+    """The answer when this server failed in a way that nobody foresaw."""
+    return failure(HansardError("the server failed; the log knows more by the request's id"))

@@ -1,0 +1,28 @@
+"""Events over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hansard.core.errors import InvalidInput
+from hansard.server import bodies
+from hansard.server.calls import Call, Stream
+from hansard.server.sse import write_stream
+
+
+async def follow_events(call: Call[bodies.EventsQuery, None]) -> Stream:
+    """Stream a session's changes, first the past, then live."""
+    since = _since(call)
+    await call.record.get(call.session_id)
+    events = call.record.events(call.session_id, since=since)
+    return Stream(write_stream(events, call.context.streams), b"text/event-stream")
+
+
+def _since(call: Call[bodies.EventsQuery, Any]) -> int:
+    """Where to go on: a client that reconnects repeats its URL, and adds what it saw last."""
+    text = call.headers.get(b"last-event-id")
+    if text is None:
+        return call.query.since
+    if not text.isdigit() or len(text) > 18:  # noqa: PLR2004 - digits of 64 bits
+        raise InvalidInput("Last-Event-ID must be the number of an event", code="invalid_header")
+    return int(text)

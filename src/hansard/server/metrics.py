@@ -1,0 +1,117 @@
+"""Metrics, as Prometheus reads them; each server has a registry of its own.
+
+Requests are counted in plain dictionaries, on the one thread that answers them, and turned
+into Prometheus's families when somebody asks: the client library's own counters take three
+locks for each request. Labels are bounded: routes are templates from the endpoint table,
+and what matches none of them is ``other``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from hansard.service.threads import Runner
+
+MEDIA_TYPE: Final = CONTENT_TYPE_LATEST.encode()
+OTHER: Final = "other"
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STORE_COUNTERS: Final = {
+    "appends": "Appends asked of the database.",
+    "batches": "Transactions that appends were gathered into.",
+    "retries": "Transactions run again after a failure that undid them.",
+    "conflicts": "Writes refused because of the session's present state.",
+}
+
+
+class Metrics(Collector):
+    """What one server has counted; the store counts for itself.
+
+    Args:
+        runner: Where the store is.
+        streams: Gives the number of open streams.
+    """
+
+    def __init__(self, runner: Runner, streams: Callable[[], int]) -> None:
+        self._runner = runner
+        self._streams = streams
+        self._answers: dict[tuple[str, str, int], int] = {}
+        self._durations: dict[tuple[str, str], _Durations] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def answered(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        """Count an answer; ``seconds`` is None for a stream."""
+        if method not in _METHODS:
+            method = OTHER
+        key = (method, route, status)
+        self._answers[key] = self._answers.get(key, 0) + 1
+        if seconds is not None:
+            durations = self._durations.get((method, route))
+            if durations is None:
+                durations = self._durations[method, route] = _Durations()
+            durations.add(seconds)
+
+    def write(self) -> bytes:
+        """Write all metrics in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing in advance: the store may not be open yet."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Turn what was counted into families, and ask the store for its own."""
+        answers = CounterMetricFamily(
+            "hansard_requests", "Requests answered.", labels=["method", "route", "status"]
+        )
+        for (method, route, status), count in self._answers.items():
+            answers.add_metric([method, route, str(status)], count)
+        yield answers
+        durations = HistogramMetricFamily(
+            "hansard_request_duration_seconds",
+            "Time from a request to the end of its answer; streams apart.",
+            labels=["method", "route"],
+        )
+        for labels, seen in self._durations.items():
+            durations.add_metric(labels, seen.buckets(), seen.sum_s)
+        yield durations
+        yield GaugeMetricFamily("hansard_streams", "Event streams open.", value=self._streams())
+        counters = self._runner.database.counters()
+        for name, text in _STORE_COUNTERS.items():
+            yield CounterMetricFamily(f"hansard_{name}", text, value=counters.get(name, 0))
+
+
+class _Durations:
+    """How long requests of one kind took."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BOUNDS_S) + 1)
+        self.sum_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(_BOUNDS_S, seconds)] += 1
+        self.sum_s += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bounds, and how many took at most so long."""
+        names = [*map(str, _BOUNDS_S), "+Inf"]
+        total, found = 0, []
+        for name, count in zip(names, self._counts, strict=True):
+            total += count
+            found.append((name, float(total)))
+        return found

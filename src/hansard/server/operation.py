@@ -1,0 +1,107 @@
+"""Operations: how a row of the endpoint table answers a request.
+
+    who calls? -> query -> body, within its bounds -> handler -> answer
+
+One ASGI application for each path; Starlette's router finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from hansard.core.errors import InvalidInput
+from hansard.server.calls import Call, Reply
+from hansard.server.context import Context
+from hansard.server.endpoints import Endpoint
+from hansard.server.queries import QueryReader
+from hansard.server.requests import announced_bytes, check_media_type, parse, read_body
+from hansard.server.responder import RESPONDER, Responder
+
+
+class Resource:
+    """One path with all its methods."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], context: Context) -> None:
+        self._operations = {each.method: Operation(each, context) for each in endpoints}
+        if "GET" in self._operations:
+            self._operations.setdefault("HEAD", self._operations["GET"])
+
+    @property
+    def methods(self) -> list[str]:
+        """What the path takes, for the router."""
+        return list(self._operations)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._operations[scope["method"]].answer(scope, receive)
+
+
+class Operation:
+    """One row of the table, at work."""
+
+    def __init__(self, endpoint: Endpoint, context: Context) -> None:
+        self._endpoint = endpoint
+        self._context = context
+        self._query = QueryReader(endpoint.query)
+        limits = context.settings.limits
+        body = endpoint.body
+        self._limit_bytes = (
+            limits.history_limit_bytes if body and body.large else limits.body_limit_bytes
+        )
+
+    async def answer(self, scope: Scope, receive: Receive) -> None:
+        """Answer one request, or raise."""
+        responder: Responder = scope[RESPONDER]
+        endpoint, context, headers = self._endpoint, self._context, responder.headers
+        responder.route = endpoint.path
+        record = context.record
+        if not endpoint.open:
+            actor = await context.authenticator.actor(headers.get(b"authorization"))
+            if actor is not record.actor:
+                record = record.acting_as(actor)
+        self._check_preconditions(responder)
+        call: Call[Any, Any] = Call(
+            record,
+            context,
+            scope["path_params"],
+            self._query.read(scope["query_string"]),
+            None,
+            headers,
+        )
+        large = endpoint.body is not None and endpoint.body.large
+        async with context.room_for(announced_bytes(headers)) if large else nullcontext():
+            if endpoint.body is not None:
+                call.body = await self._read(responder, receive)
+            reply = await endpoint.handler(call)
+        if isinstance(reply, Reply):
+            await responder.reply(reply, endpoint.status)
+        else:
+            await responder.stream(reply, endpoint.status)
+
+    def _check_preconditions(self, responder: Responder) -> None:
+        """Refuse what would be ignored: a caller who sets a condition relies on it."""
+        endpoint, headers = self._endpoint, responder.headers
+        if endpoint.safe:
+            return
+        if (b"if-match" in headers and not endpoint.conditional) or b"if-none-match" in headers:
+            raise InvalidInput(
+                "this call takes no such precondition", code="precondition_unsupported"
+            )
+
+    async def _read(self, responder: Responder, receive: Receive) -> Any:
+        wanted = self._endpoint.body
+        assert wanted is not None
+        raw = await read_body(receive, responder.headers, self._limit_bytes)
+        responder.received_bytes = len(raw)
+        if raw or b"content-type" in responder.headers:
+            check_media_type(responder.headers, wanted.media_types)
+        if wanted.shape is None:
+            return raw
+        if raw:
+            return await parse(raw, wanted.shape)
+        if wanted.required:
+            raise InvalidInput("a body is needed", code="invalid_body")
+        return wanted.shape()

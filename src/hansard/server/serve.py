@@ -1,0 +1,103 @@
+"""Serve: the application on uvicorn, until a signal ends it in good order.
+
+a signal -> not ready, streams closed with a hint; 1 s, so that others notice
+-> no new connections, requests under way finish; at most ``drain_s``
+-> the record finishes its writes and closes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import sys
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from hansard.server.app import create_app
+from hansard.server.edge import Edge
+from hansard.server.logs import adopt_standard_logging, make_log
+from hansard.service.sessions import DatabaseSessions
+from hansard.settings import Settings, refuse
+
+NOTICE_S: Final = 1.0  # between "not ready" and the end of listening
+IDLE_MAX_S: Final = 75  # a connection without requests; longer than common balancers keep it
+
+
+def serve(record: DatabaseSessions, settings: Settings) -> None:
+    """Serve a record until SIGTERM or SIGINT.
+
+    Raises:
+        InvalidInput: If nobody is asked for credentials and others than this machine can
+            connect.
+    """
+    check_address(settings)
+    log = make_log(settings.server)
+    adopt_standard_logging(log)
+    app = create_app(record, settings, log=log)
+    server = DrainingServer(app, settings)
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+def check_address(settings: Settings) -> None:
+    """Refuse to let everybody in from other machines, unless that was asked for."""
+    access = settings.access
+    if access.auth == "none" and not access.insecure and not _is_loopback(settings.server.host):
+        raise refuse(
+            "host",
+            "other machines could connect without credentials; choose auth = key or oidc, "
+            "or say insecure",
+        )
+
+
+class DrainingServer(uvicorn.Server):
+    """Uvicorn that says that it will stop before it does."""
+
+    def __init__(self, app: Edge, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.server.host,
+                port=settings.server.port,
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=IDLE_MAX_S,
+                timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
+            )
+        )
+        self._context = app.context
+        self._leave_at = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second signal stops at once.
+
+        Uvicorn's own would raise the signal again at the end, as if it had not been heeded.
+        """
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to stop listening now."""
+        if not await super().on_tick(counter):
+            return False
+        now = asyncio.get_running_loop().time()
+        if not self._context.draining:
+            self._context.log.info("server.draining")
+            self._context.drain()
+            self._leave_at = now + NOTICE_S
+        return self.force_exit or now >= self._leave_at
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

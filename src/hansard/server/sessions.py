@@ -1,0 +1,193 @@
+"""Sessions over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct, UnsetType
+
+from hansard.core.errors import Conflict, InvalidInput, NotFound
+from hansard.core.ids import check_strict_id
+from hansard.core.sessions import UNSET, Session, SessionQuery
+from hansard.core.times import parse_us
+from hansard.server import answers, bodies
+from hansard.server.calls import Call, Reply, etag, page_limit, to_json
+from hansard.server.requests import prefers_minimal, read_if_match
+
+_TAIL = re.compile(r"tail:([1-9]\d{0,5})", re.ASCII)
+_THREAD_MESSAGES = 2_000  # longer histories are written beside the event loop, not in it
+_APPLIED: Final = (b"preference-applied", b"return=minimal")
+
+
+async def create_session(call: Call[bodies.NoQuery, bodies.CreateBody]) -> Reply:
+    """Make a session."""
+    body = call.body
+    session_id = body.session_id
+    session = await call.record.create(
+        session_id=None if session_id is None else check_strict_id(session_id, "session_id"),
+        title=body.title,
+        agent=body.agent,
+        model=body.model,
+        system_prompt=body.system_prompt,
+        metadata=body.metadata,
+        cost_data=body.cost_data,
+        messages=body.messages,
+    )
+    location = (b"location", f"/v1/sessions/{session.id}".encode())
+    return Reply(to_json(answers.Created(session.id)), headers=(location, etag(session.version)))
+
+
+async def list_sessions(call: Call[bodies.SessionsQuery, None]) -> Reply:
+    """List sessions without their histories."""
+    query = call.query
+    page = await call.record.list(
+        SessionQuery(
+            limit=page_limit(call, query.limit),
+            cursor=query.cursor,
+            agent=query.agent,
+            owner=query.owner,
+            search=query.search,
+            archived=query.archived,
+            sort=query.sort,
+            created_after_us=_time_us(query.created_after, "created_after"),
+            created_before_us=_time_us(query.created_before, "created_before"),
+            updated_after_us=_time_us(query.updated_after, "updated_after"),
+        )
+    )
+    rows = [answers.SessionSummary(**answers.summary_fields(item)) for item in page.items]
+    return Reply(to_json(answers.SessionPage(rows, page.next_cursor)))
+
+
+async def get_session(call: Call[bodies.ViewQuery, None]) -> Reply:
+    """Return a session with its history, or with a part of it."""
+    view = call.query.messages
+    texts: Sequence[str] | None
+    if view == "none":
+        session, texts = await call.record.get(call.session_id), None
+    else:
+        session, texts = await call.record.read_history(call.session_id, tail=_tail(view))
+    answer = answers.SessionAnswer(**answers.session_fields(session, texts))
+    return Reply(await _write(answer, texts), headers=(etag(session.version),))
+
+
+async def has_session(call: Call[bodies.NoQuery, None]) -> Reply:
+    """Tell whether a session exists, and its version."""
+    session = await call.record.get(call.session_id)
+    return Reply(headers=(etag(session.version),))
+
+
+async def save_session(call: Call[bodies.NoQuery, bodies.SaveBody]) -> Reply:
+    """Make the history equal to the list that was sent; an unknown session is made."""
+    receipt = await call.record.save_messages(
+        call.session_id, call.body.messages, expected_version=await _expected_version(call)
+    )
+    answer = answers.Saved(
+        session_id=call.session_id,
+        saved=True,
+        version=receipt.version,
+        message_count=receipt.message_count,
+        appended=receipt.appended,
+        replaced=receipt.replaced,
+    )
+    return Reply(to_json(answer), headers=(etag(receipt.version),))
+
+
+async def update_session(call: Call[bodies.NoQuery, bodies.UpdateBody]) -> Reply:
+    """Change a session's own fields, and return it as it is then."""
+    body = call.body
+    receipt = await call.record.update(
+        call.session_id,
+        title=UNSET if isinstance(body.title, UnsetType) else body.title,
+        metadata=UNSET if isinstance(body.metadata, UnsetType) else body.metadata,
+        archived=UNSET if isinstance(body.archived, UnsetType) else body.archived,
+        cost_data=body.cost_data,
+        expected_version=await _expected_version(call),
+    )
+    if prefers_minimal(call.headers):
+        return await _updated(receipt.session, None, receipt.changes, _APPLIED)
+    session, texts = await call.record.read_history(call.session_id)
+    return await _updated(session, texts, receipt.changes)
+
+
+async def delete_session(call: Call[bodies.NoQuery, None]) -> Reply:
+    """Remove a session with all that belongs to it."""
+    await call.record.delete(call.session_id)
+    return Reply(to_json(answers.Deleted(deleted=True)))
+
+
+async def get_cost_data(call: Call[bodies.NoQuery, None]) -> Reply:
+    """Return the clients' own cost object."""
+    cost_data = await call.record.get_cost_data(call.session_id)
+    return Reply(to_json(answers.CostData(call.session_id, cost_data)))
+
+
+async def fork_session(call: Call[bodies.NoQuery, bodies.ForkBody]) -> Reply:
+    """Make a session that shares the first messages of this one."""
+    session = await call.record.fork(call.session_id, call.body.from_message_index)
+    answer = answers.Forked(session.id, session.parent_session_id, session.message_count)
+    location = (b"location", f"/v1/sessions/{session.id}".encode())
+    return Reply(to_json(answer), headers=(location, etag(session.version)))
+
+
+async def revert_session(call: Call[bodies.NoQuery, bodies.RevertBody]) -> Reply:
+    """Cut the history back to its first messages."""
+    session = await call.record.revert(call.session_id, call.body.to_message_index)
+    return Reply(headers=(etag(session.version),))
+
+
+async def verify_session(call: Call[bodies.NoQuery, None]) -> Reply:
+    """Recompute the digest chain and compare."""
+    outcome = await call.record.verify(call.session_id)
+    return Reply(to_json(answers.VerifyAnswer.of(outcome)))
+
+
+async def _updated(
+    session: Session,
+    texts: Sequence[str] | None,
+    changes: Sequence[str],
+    *headers: tuple[bytes, bytes],
+) -> Reply:
+    answer = answers.UpdateAnswer(**answers.session_fields(session, texts), changes=list(changes))
+    return Reply(await _write(answer, texts), headers=(etag(session.version), *headers))
+
+
+async def _write(answer: Struct, texts: Sequence[str] | None) -> bytes:
+    if texts is not None and len(texts) > _THREAD_MESSAGES:
+        return await asyncio.to_thread(to_json, answer)
+    return to_json(answer)
+
+
+async def _expected_version(call: Call[Any, Any]) -> int | None:
+    """The version that ``If-Match`` demands.
+
+    Several tags, or ``*``, are settled by asking which version there is now; that one is
+    then demanded, so that nothing can slip in between.
+    """
+    if b"if-match" not in call.headers:
+        return None
+    allowed = read_if_match(call.headers)
+    if allowed is not None and len(allowed) == 1:
+        return next(iter(allowed))
+    try:
+        version = (await call.record.get(call.session_id)).version
+    except NotFound as exc:
+        raise Conflict("there is no such session", code="version_mismatch") from exc
+    if allowed is not None and version not in allowed:
+        raise Conflict("the session has another version", code="version_mismatch", version=version)
+    return version
+
+
+def _tail(view: str) -> int | None:
+    if view == "all":
+        return None
+    match = _TAIL.fullmatch(view)
+    if match is None:
+        raise InvalidInput("messages must be all, none or tail:N", code="invalid_query")
+    return int(match[1])
+
+
+def _time_us(text: str | None, field: str) -> int | None:
+    return None if text is None else parse_us(text, field)

@@ -1,0 +1,104 @@
+"""Server-sent events: a session's changes, first the past, then live.
+
+    id: 7                        the session's version after the change
+    event: turn.recorded
+    data: {"number":7, ...}
+
+A stream that has nothing to say says so every 15 s. It ends, with a hint when to come back,
+when the server drains or the stream has lived for an hour (so that credentials are checked
+again); the client reconnects and goes on after the last id that it saw.
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from hansard.core.errors import LimitReached, NotFound, Unavailable
+from hansard.core.events import Event
+from hansard.server.answers import EventData
+from hansard.server.calls import to_json
+
+HEARTBEAT_S = 15.0
+AGE_MAX_S = 3_600.0
+RETRY: Final = b"retry: 2000\n\n"
+HEARTBEAT: Final = b": still here\n\n"
+
+
+class Streams:
+    """The streams that are open, and the moment when they all must end."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.count = 0
+        self.closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Let all streams end, and none begin."""
+        self.closing.set()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place for one stream.
+
+        Raises:
+            LimitReached: If all are taken.
+            Unavailable: If the server drains.
+        """
+        if self.closing.is_set():
+            raise Unavailable("the server is about to stop", code="draining")
+        if self.count >= self._most:
+            raise LimitReached(
+                f"{self._most} streams are open already", code="too_many_streams", limit=self._most
+            )
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+
+
+async def write_stream(
+    events: AsyncIterator[Event], streams: Streams
+) -> AsyncGenerator[bytes, None]:
+    """Write events as a stream, until they end or the stream has to."""
+    with streams.place():
+        yield RETRY
+        ends_at = asyncio.get_running_loop().time() + AGE_MAX_S
+        closing = asyncio.ensure_future(streams.closing.wait())
+        coming = asyncio.ensure_future(_next(events))
+        try:
+            while asyncio.get_running_loop().time() < ends_at:
+                await asyncio.wait(
+                    {closing, coming}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if coming.done():
+                    event = coming.result()
+                    if event is None:
+                        return
+                    yield _write(event)
+                    coming = asyncio.ensure_future(_next(events))
+                elif closing.done():
+                    break
+                else:
+                    yield HEARTBEAT
+            yield RETRY
+        finally:
+            closing.cancel()
+            coming.cancel()
+            await asyncio.gather(closing, coming, return_exceptions=True)
+
+
+async def _next(events: AsyncIterator[Event]) -> Event | None:
+    """The next event; None after the last, or when the session is gone."""
+    with suppress(NotFound):
+        return await anext(events, None)
+    return None
+
+
+def _write(event: Event) -> bytes:
+    data = to_json(EventData.of(event))
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.kind.encode(), data)
