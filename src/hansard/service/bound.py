@@ -39,7 +39,7 @@ class Bound:
     async def write_session(self, session_id: str, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` in a transaction, and tell those who follow the session."""
         check_id(session_id, "session_id")
-        return await self.runner.write(fn, announce=(self.actor.tenant_id, session_id))
+        return await self.runner.write(fn, key=(self.actor.tenant_id, session_id))
 
     def bare_session(self, session_id: str) -> NewSession:
         """A session to be made on the way, with nothing but its id and owner."""

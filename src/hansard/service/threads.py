@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hansard.core.errors import Unavailable
-from hansard.store.database import Database, Done, Outcome, Tx
+from hansard.store.database import Database, Tx
+from hansard.store.jobs import Done, Outcome
 from hansard.store.turns import Append
 
 T = TypeVar("T")
@@ -46,14 +47,14 @@ class Runner:
         result: T = await _wait(lambda done: self.database.read(fn, done))
         return result
 
-    async def write(self, fn: Callable[[Tx], T], *, announce: tuple[str, str] | None = None) -> T:
+    async def write(self, fn: Callable[[Tx], T], *, key: tuple[str, str] | None = None) -> T:
         """Run ``fn`` in a transaction of its own (or, on SQLite, behind its own savepoint)."""
-        result: T = await _wait(lambda done: self.database.write(fn, done, announce=announce))
+        result: T = await _wait(lambda done: self.database.write(fn, done, key=key))
         return result
 
     async def append(self, item: Append) -> Any:
         """Run an append with the others that wait."""
-        return await _wait(lambda done: self.database.append(item, done, announce=item.key))
+        return await _wait(lambda done: self.database.append(item, done, key=item.key))
 
     async def read_apart(self, fn: Callable[[Tx], T]) -> T:
         """Run a long read on a connection of its own, in nobody's way."""

@@ -1,8 +1,8 @@
 """The seam to a SQL database: transactions are plain functions of a ``Tx``.
 
-    caller --append--> writer queue --gather--> one transaction, one COMMIT --> all answered
-    caller --write---> writer queue (SQLite) or a thread of its own (PostgreSQL)
-    caller --read----> reader threads; a read never waits for a write
+    caller --append--> writer --gather--> one transaction, one COMMIT --> all answered
+    caller --write---> the writer too (SQLite), or a loner (PostgreSQL): a thread for one session
+    caller --read----> readers; a read never waits for a write
 
 Each thread owns one connection. A function is run whole, so a caller that goes away cannot
 leave half a transaction behind. What failed without having happened is run again, whole,
@@ -12,15 +12,17 @@ until its deadline; see ``Connection.run``.
 from __future__ import annotations
 
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, cast
 
 from hansard.core.errors import Conflict, Unavailable
 from hansard.store.bulletin import Bulletin
+from hansard.store.jobs import DEFERRED, Done, Job, Key, Lanes, Outcome, Queue
 from hansard.store.queries import Dialect
 
 T = TypeVar("T")
@@ -68,12 +70,13 @@ def one(tx: Tx, query: str, /, **params: str | int) -> Row | None:
 class Connection(Protocol):
     """One connection, owned by one thread; reconnects by itself."""
 
-    def run(self, fn: Callable[[Tx], T], *, read_only: bool) -> T:
+    def run(self, fn: Callable[[Tx], T], *, read_only: bool, deadline: float | None = None) -> T:
         """Run ``fn`` in a transaction.
 
         What failed without having happened (busy, deadlock, serialization, lost connection)
-        is run again with jitter until a deadline. After a commit whose answer was lost, the
-        outcome is looked up first.
+        is run again with jitter until the deadline (a moment of the monotonic clock; by default
+        that of the engine, from now). After a commit whose answer was lost, the outcome is
+        looked up first.
 
         Raises:
             Unavailable: After the deadline; with code ``outcome_unknown`` if the commit may
@@ -81,7 +84,7 @@ class Connection(Protocol):
         """
         ...
 
-    def run_each(self, fns: Sequence[Callable[[Tx], Any]]) -> list[Outcome]:
+    def run_each(self, fns: Sequence[Callable[[Tx], Any]], deadline: float) -> list[Outcome]:
         """Run functions in one transaction, a failing one alone being undone."""
         ...
 
@@ -97,6 +100,7 @@ class Engine(Protocol):
     readers: int
     writers: int
     loners: int
+    deadline_s: float
     counters: Counter[str]
 
     def connect(self) -> Connection:
@@ -108,30 +112,12 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a function came to: a value or an error."""
+class Batch(Protocol):
+    """A function that runs many appends in one transaction."""
 
-    value: Any = None
-    error: BaseException | None = None
-
-
-Done = Callable[[Outcome], None]
-Batch = Callable[[Tx, Sequence[Any]], list[Outcome]]
-
-DEFERRED = Outcome()
-"""A batch gives this for an item that would have to wait for another transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    fn: Callable[[Tx], Any] | None
-    item: Any
-    done: Done
-    announce: tuple[str, str] | None = None
-
-
-Queue = SimpleQueue["_Job | None"]
+    def __call__(self, tx: Tx, appends: Sequence[Any]) -> list[Outcome]:
+        """Return an outcome for each append."""
+        ...
 
 
 class Database:
@@ -152,24 +138,22 @@ class Database:
         self.bulletin = Bulletin()
         self._append_batch = append_batch
         self._append_waiting = append_waiting
-        self._readers: Queue = SimpleQueue()
-        self._loners: Queue = SimpleQueue()
-        self._writers: list[Queue] = [SimpleQueue() for _ in range(engine.writers)]
-        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._readers = Queue()
+        self._loners = Lanes()
+        self._writers = [Queue() for _ in range(engine.writers)]
         self._threads = [
-            self._start(self._serve_each, self._readers, "reader") for _ in range(engine.readers)
-        ]
-        self._threads += [
-            self._start(self._serve_each, self._loners, "loner") for _ in range(engine.loners)
-        ]
-        self._threads += [
-            self._start(self._serve_gathered, queue, "writer") for queue in self._writers
+            *(self._start(self._serve_each, self._readers) for _ in range(engine.readers)),
+            *(self._start(self._serve_each, self._loners) for _ in range(engine.loners)),
+            *(self._start(self._serve_gathered, queue) for queue in self._writers),
         ]
         self._stop_listening = engine.listen(self.bulletin)
 
     def read(self, fn: Callable[[Tx], Any], done: Done) -> None:
         """Run ``fn`` on a snapshot; ``done`` is called on the thread that ran it."""
-        self._put(self._readers if self.engine.readers else self._writers[0], _Job(fn, None, done))
+        queue = self._readers if self.engine.readers else self._writers[0]
+        self._put(queue, Job(fn, None, done, self._deadline()))
 
     def read_apart(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` on a snapshot and wait for it, on a connection made for it.
@@ -184,25 +168,21 @@ class Database:
             if outcome.error is not None:
                 raise outcome.error
             return cast("T", outcome.value)
-        if self._closed.is_set():
-            raise _closed()
         connection = self.engine.connect()
         try:
             return connection.run(fn, read_only=True)
         finally:
             connection.close()
 
-    def write(
-        self, fn: Callable[[Tx], Any], done: Done, *, announce: tuple[str, str] | None = None
-    ) -> None:
-        """Run ``fn`` in a transaction; tell the readers of session ``announce`` afterwards."""
+    def write(self, fn: Callable[[Tx], Any], done: Done, *, key: Key | None = None) -> None:
+        """Run ``fn``, which changes session ``key``, in a transaction."""
         queue = self._loners if self.engine.loners else self._writers[0]
-        self._put(queue, _Job(fn, None, done, announce))
+        self._put(queue, Job(fn, None, done, self._deadline(), key))
 
-    def append(self, item: Any, done: Done, *, announce: tuple[str, str]) -> None:
+    def append(self, item: Any, done: Done, *, key: Key) -> None:
         """Add one item to the next batch; all of a session go through one thread."""
-        index = zlib.crc32(f"{announce[0]}\0{announce[1]}".encode()) % len(self._writers)
-        self._put(self._writers[index], _Job(None, item, done, announce))
+        index = zlib.crc32(f"{key[0]}\0{key[1]}".encode()) % len(self._writers)
+        self._put(self._writers[index], Job(None, item, done, self._deadline(), key))
 
     def counters(self) -> Mapping[str, int]:
         """How many appends, batches, retries and conflicts there have been."""
@@ -210,74 +190,73 @@ class Database:
 
     def close(self) -> None:
         """Finish what was begun, then stop the threads."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         if self._stop_listening:
             self._stop_listening()
         for queue in self._writers:
-            queue.put(None)
+            queue.close(takers=1)
         for thread in self._threads[self.engine.readers + self.engine.loners :]:
             thread.join(CLOSE_TIMEOUT_S)
-        for queue, count in (
-            (self._loners, self.engine.loners),
-            (self._readers, self.engine.readers),
-        ):
-            for _ in range(count):
-                queue.put(None)
+        self._loners.close(takers=self.engine.loners)
+        self._readers.close(takers=self.engine.readers)
         for thread in self._threads:
             thread.join(CLOSE_TIMEOUT_S)
 
-    def _put(self, queue: Queue, job: _Job) -> None:
-        if self._closed.is_set():
-            raise _closed()
-        queue.put(job)
+    def _deadline(self) -> float:
+        return time.monotonic() + self.engine.deadline_s
 
-    def _start(
-        self, serve: Callable[[Queue, Connection], None], queue: Queue, role: str
-    ) -> threading.Thread:
-        thread = threading.Thread(
-            target=serve, args=(queue, self.engine.connect()), name=f"hansard-{role}", daemon=True
-        )
+    def _put(self, queue: Queue, job: Job) -> None:
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the record is closed", code="closed")
+            queue.put(job)
+
+    def _start(self, serve: Callable[[Any, Connection], None], queue: Queue) -> threading.Thread:
+        arguments = (queue, self.engine.connect())
+        thread = threading.Thread(target=serve, args=arguments, name="hansard", daemon=True)
         thread.start()
         return thread
 
     def _serve_each(self, queue: Queue, connection: Connection) -> None:
         """Run jobs one by one, each in a transaction of its own."""
         read_only = queue is self._readers
-        while job := queue.get():
-            outcome = _attempt(
-                connection, _function(job, self._append_waiting), read_only=read_only
-            )
+        while job := queue.take():
+            fn = job.fn or partial(self._append_waiting, appends=[job.item])
+            outcome = _attempt(connection, fn, job.deadline, read_only=read_only)
             if job.fn is None and outcome.error is None:
                 (outcome,) = outcome.value
             self._finish(job, outcome)
+            queue.finish(job)
         connection.close()
 
     def _serve_gathered(self, queue: Queue, connection: Connection) -> None:
         """Take all jobs that wait, run them in one transaction, then answer all."""
-        closing = False
-        while not closing:
-            jobs, closing = _drain(queue)
-            singles = [job for job in jobs if job.fn is not None]
+        at_end = False
+        while not at_end:
+            jobs, at_end = queue.take_all(BATCH_MAX)
             appends = [job for job in jobs if job.fn is None]
             for job, outcome in self._run_appends(connection, appends):
                 if outcome is DEFERRED:
                     self._loners.put(job)
                 else:
                     self._finish(job, outcome)
+            singles = [job for job in jobs if job.fn is not None]
             if singles:
-                outcomes = connection.run_each([job.fn for job in singles if job.fn])
+                deadline = max(job.deadline for job in singles)
+                outcomes = connection.run_each([job.fn for job in singles if job.fn], deadline)
                 for job, outcome in zip(singles, outcomes, strict=True):
                     self._finish(job, outcome)
         connection.close()
 
-    def _run_appends(self, connection: Connection, jobs: list[_Job]) -> list[tuple[_Job, Outcome]]:
+    def _run_appends(self, connection: Connection, jobs: list[Job]) -> list[tuple[Job, Outcome]]:
         if not jobs:
             return []
         self.engine.counters["batches"] += 1
-        items = [job.item for job in jobs]
-        whole = _attempt(connection, lambda tx: self._append_batch(tx, items), read_only=False)
+        fn = partial(self._append_batch, appends=[job.item for job in jobs])
+        whole = _attempt(connection, fn, max(job.deadline for job in jobs), read_only=False)
         if whole.error is None:
             return list(zip(jobs, cast("list[Outcome]", whole.value), strict=True))
         if len(jobs) == 1 or isinstance(whole.error, Unavailable):
@@ -285,42 +264,23 @@ class Database:
         # Something in the batch is poison that the checks did not see: each on its own.
         return [pair for job in jobs for pair in self._run_appends(connection, [job])]
 
-    def _finish(self, job: _Job, outcome: Outcome) -> None:
-        if job.announce is not None:
+    def _finish(self, job: Job, outcome: Outcome) -> None:
+        if job.key is not None:
             if job.fn is None:
                 self.engine.counters["appends"] += 1
             if outcome.error is None:
-                self.bulletin.announce(job.announce)
+                self.bulletin.announce(job.key)
             elif isinstance(outcome.error, Conflict):
                 self.engine.counters["conflicts"] += 1
         job.done(outcome)
 
 
-def _closed() -> Unavailable:
-    return Unavailable("the record is closed", code="closed")
-
-
-def _function(job: _Job, append_waiting: Batch) -> Callable[[Tx], Any]:
-    return job.fn or (lambda tx: append_waiting(tx, [job.item]))
-
-
-def _attempt(connection: Connection, fn: Callable[[Tx], Any], *, read_only: bool) -> Outcome:
+def _attempt(
+    connection: Connection, fn: Callable[[Tx], Any], deadline: float, *, read_only: bool
+) -> Outcome:
+    if time.monotonic() > deadline:
+        return Outcome(error=Unavailable("the record is overloaded", code="overloaded"))
     try:
-        return Outcome(connection.run(fn, read_only=read_only))
+        return Outcome(connection.run(fn, read_only=read_only, deadline=deadline))
     except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
         return Outcome(error=error)
-
-
-def _drain(queue: Queue) -> tuple[list[_Job], bool]:
-    """Wait for one job and take those behind it; the second value says "then stop"."""
-    job = queue.get()
-    jobs: list[_Job] = []
-    while job is not None:
-        jobs.append(job)
-        if len(jobs) == BATCH_MAX:
-            return jobs, False
-        try:
-            job = queue.get_nowait()
-        except Empty:
-            return jobs, False
-    return jobs, True

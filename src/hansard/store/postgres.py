@@ -21,7 +21,8 @@ from psycopg.pq import TransactionStatus
 
 from hansard.core.errors import Conflict, Corrupt, InvalidInput, Unavailable
 from hansard.store.bulletin import CHANNEL, Bulletin
-from hansard.store.database import Outcome, Row, Tx
+from hansard.store.database import Row, Tx
+from hansard.store.jobs import Outcome
 from hansard.store.queries import Dialect, Query, load
 
 T = TypeVar("T")
@@ -67,11 +68,11 @@ class PostgresEngine:
             raise InvalidInput("not a PostgreSQL URL", code="invalid_url") from exc
         self.url = url
         self.counters: Counter[str] = Counter()
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
 
     def connect(self) -> PostgresConnection:
         """Make a connection; it connects when first used."""
-        return PostgresConnection(self.url, self._deadline_s, self.counters)
+        return PostgresConnection(self.url, self.deadline_s, self.counters)
 
     def listen(self, bulletin: Bulletin) -> Callable[[], None]:
         """Pass announcements on in both directions, each on a thread of its own."""
@@ -103,9 +104,9 @@ class PostgresConnection:
         self._counters = counters
         self._opened: psycopg.Connection[Row] | None = None
 
-    def run(self, fn: Callable[[Tx], T], *, read_only: bool) -> T:
+    def run(self, fn: Callable[[Tx], T], *, read_only: bool, deadline: float | None = None) -> T:
         """Run ``fn`` in a transaction, again if that can change the outcome."""
-        deadline = time.monotonic() + self._deadline_s
+        deadline = deadline or time.monotonic() + self._deadline_s
         pause_s = 0.002
         while True:
             attempt = _Attempt()
@@ -120,7 +121,7 @@ class PostgresConnection:
             time.sleep(random.uniform(0, pause_s))  # noqa: S311 - jitter
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
-    def run_each(self, fns: Sequence[Callable[[Tx], Any]]) -> list[Outcome]:
+    def run_each(self, fns: Sequence[Callable[[Tx], Any]], deadline: float) -> list[Outcome]:
         """Run functions, each in a transaction of its own."""
         raise AssertionError("PostgreSQL runs single functions on threads of their own")
 

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 from hansard.core.errors import Conflict, Corrupt, HansardError, Unavailable
 from hansard.store.bulletin import Bulletin
-from hansard.store.database import Outcome, Row, Tx
+from hansard.store.database import Row, Tx
+from hansard.store.jobs import Outcome
 from hansard.store.queries import Dialect, load
 
 T = TypeVar("T")
@@ -44,14 +45,14 @@ class SqliteEngine:
         self.path = path
         self.readers = READERS if path else 0
         self.counters: Counter[str] = Counter()
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self._in_memory = None if path else SqliteConnection(":memory:", deadline_s, self.counters)
 
     def connect(self) -> SqliteConnection:
         """Make a connection; a database in memory has only one."""
         if self._in_memory:
             return self._in_memory
-        return SqliteConnection(str(self.path), self._deadline_s, self.counters)
+        return SqliteConnection(str(self.path), self.deadline_s, self.counters)
 
     def listen(self, bulletin: Bulletin) -> None:
         """SQLite cannot notify other processes; readers look at the table from time to time."""
@@ -66,10 +67,10 @@ class SqliteConnection:
         self._counters = counters
         self._opened: sqlite3.Connection | None = None
 
-    def run(self, fn: Callable[[Tx], T], *, read_only: bool) -> T:
+    def run(self, fn: Callable[[Tx], T], *, read_only: bool, deadline: float | None = None) -> T:
         """Run ``fn`` in a transaction; wait for another process's writer until the deadline."""
         with _translated():
-            tx = self._begin("BEGIN" if read_only else "BEGIN IMMEDIATE")
+            tx = self._begin("BEGIN" if read_only else "BEGIN IMMEDIATE", deadline)
             try:
                 result = fn(tx)
                 tx.connection.execute("COMMIT")
@@ -78,10 +79,12 @@ class SqliteConnection:
                 raise
             return result
 
-    def run_each(self, fns: Sequence[Callable[[Tx], Any]]) -> list[Outcome]:
+    def run_each(self, fns: Sequence[Callable[[Tx], Any]], deadline: float) -> list[Outcome]:
         """Run functions in one transaction, each behind a savepoint."""
         try:
-            return self.run(lambda tx: [_run_guarded(tx, fn) for fn in fns], read_only=False)
+            return self.run(
+                lambda tx: [_run_guarded(tx, fn) for fn in fns], read_only=False, deadline=deadline
+            )
         except HansardError as error:
             return [Outcome(error=error)] * len(fns)
 
@@ -101,8 +104,8 @@ class SqliteConnection:
             self._opened.close()
             self._opened = None
 
-    def _begin(self, statement: str) -> _SqliteTx:
-        deadline = time.monotonic() + self._deadline_s
+    def _begin(self, statement: str, deadline: float | None) -> _SqliteTx:
+        deadline = deadline or time.monotonic() + self._deadline_s
         while True:
             try:
                 connection = self._open()

@@ -22,7 +22,8 @@ from hansard.core.sessions import NewSession
 from hansard.core.turns import NewTurn, Turn, TurnReceipt
 from hansard.core.usage import NewUsage, UsageTotals
 from hansard.store import events, messages, sessions, usage
-from hansard.store.database import DEFERRED, Outcome, Row, Tx
+from hansard.store.database import Row, Tx
+from hansard.store.jobs import DEFERRED, Outcome
 from hansard.store.sessions import Head, Key
 
 KIND_TURN = "turn.recorded"
