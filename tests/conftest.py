@@ -77,6 +77,14 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def shared_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A PostgreSQL database whose tables are emptied after each test; cheaper than a new one."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """A SQLite file that does not exist yet."""
@@ -92,13 +100,18 @@ def record_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A place that keeps data: SQLite, PostgreSQL, or a running server."""
-    if request.param != "http":
-        url = str(request.getfixturevalue(f"{request.param}_url"))
-        yield Place(kind=request.param, url=url, database_url=url)
+    if request.param == "postgres":
+        url = str(request.getfixturevalue("shared_postgres_url"))
+        place = Place(kind="postgres", url=url, database_url=url)
+        yield place
+        place.clear()
         return
-    database_url = str(request.getfixturevalue("sqlite_url"))
-    with serve(database_url) as url:
-        yield Place(kind="http", url=url, database_url=database_url)
+    sqlite_url = str(request.getfixturevalue("sqlite_url"))
+    if request.param == "sqlite":
+        yield Place(kind="sqlite", url=sqlite_url, database_url=sqlite_url)
+        return
+    with serve(sqlite_url) as url:
+        yield Place(kind="http", url=url, database_url=sqlite_url)
 
 
 @pytest.fixture
