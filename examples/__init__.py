@@ -1,0 +1,1 @@
+"""Programs that use Hansard as its users do."""
