@@ -19,9 +19,15 @@ RECORD: Final = ("record",)
 SERVER: Final = ("record", "server", "access", "limits")
 
 
-def takes_settings(sections: tuple[str, ...] = RECORD) -> Callable[[Command], Command]:
+def takes_settings(
+    sections: tuple[str, ...] = RECORD, *, without: str = ""
+) -> Callable[[Command], Command]:
     """Give a command the flags of these sections, and the settings as ``given``."""
-    wanted = [item for item in settings.declared() if item.section in sections and item.flag]
+    wanted = [
+        item
+        for item in settings.declared()
+        if item.section in sections and item.flag and item.name != without
+    ]
 
     def decorate(function: Command) -> Command:
         @wraps(function)
