@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from hansard.core.errors import Unavailable
@@ -20,6 +23,7 @@ class Runner:
     def __init__(self, open_database: Callable[[], Database]) -> None:
         self._open_database = open_database
         self._database: Database | None = None
+        self._last_inbox: _Inbox | None = None
 
     @property
     def database(self) -> Database:
@@ -42,43 +46,64 @@ class Runner:
             await asyncio.to_thread(self._database.close)
             self._database = None
 
+    def _inbox(self) -> _Inbox:
+        loop = asyncio.get_running_loop()
+        if self._last_inbox is None or self._last_inbox.loop is not loop:
+            self._last_inbox = _Inbox(loop)
+        return self._last_inbox
+
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` on a snapshot."""
-        result: T = await _wait(lambda done: self.database.read(fn, done))
+        answer, done = self._inbox().expect()
+        self.database.read(fn, done)
+        result: T = await answer
         return result
 
     async def write(self, fn: Callable[[Tx], T], *, key: tuple[str, str] | None = None) -> T:
         """Run ``fn`` in a transaction of its own (or, on SQLite, behind its own savepoint)."""
-        result: T = await _wait(lambda done: self.database.write(fn, done, key=key))
+        answer, done = self._inbox().expect()
+        self.database.write(fn, done, key=key)
+        result: T = await answer
         return result
 
     async def append(self, item: Append) -> Any:
         """Run an append with the others that wait."""
-        return await _wait(lambda done: self.database.append(item, done, key=item.key))
+        answer, done = self._inbox().expect()
+        self.database.append(item, done, key=item.key)
+        return await answer
 
     async def read_apart(self, fn: Callable[[Tx], T]) -> T:
         """Run a long read on a connection of its own, in nobody's way."""
         return await asyncio.to_thread(self.database.read_apart, fn)
 
 
-async def _wait(submit: Callable[[Done], None]) -> Any:
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
+class _Inbox:
+    """Carries outcomes from threads to one event loop, waking it once for many."""
 
-    def done(outcome: Outcome) -> None:
-        try:
-            loop.call_soon_threadsafe(_settle, future, outcome)
-        except RuntimeError:  # the loop is gone, and with it whoever asked
-            return
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._arrived: deque[tuple[asyncio.Future[Any], Outcome]] = deque()
+        self._is_woken = False
 
-    submit(done)
-    return await future
+    def expect(self) -> tuple[asyncio.Future[Any], Done]:
+        """Give a future, and what a thread calls to settle it."""
+        future: asyncio.Future[Any] = self.loop.create_future()
+        return future, partial(self._arrive, future)
 
+    def _arrive(self, future: asyncio.Future[Any], outcome: Outcome) -> None:
+        self._arrived.append((future, outcome))
+        if not self._is_woken:
+            self._is_woken = True
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and who asked with it
+                self.loop.call_soon_threadsafe(self._settle)
 
-def _settle(future: asyncio.Future[Any], outcome: Outcome) -> None:
-    if future.done():  # the caller was cancelled
-        return
-    if outcome.error is not None:
-        future.set_exception(outcome.error)
-    else:
-        future.set_result(outcome.value)
+    def _settle(self) -> None:
+        self._is_woken = False  # before looking: what arrives from now on wakes the loop again
+        while self._arrived:
+            future, outcome = self._arrived.popleft()
+            if future.done():  # the caller was cancelled
+                continue
+            if outcome.error is not None:
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(outcome.value)
