@@ -10,6 +10,8 @@ and the client's next call with it.
 from __future__ import annotations
 
 import time
+import traceback
+from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -21,6 +23,7 @@ from hansard.server.context import Context
 from hansard.server.errors import crash, failure, framework_failure
 from hansard.server.responder import RESPONDER, Responder
 
+_FRAMES_MAX = 8
 _CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
 
 
@@ -49,10 +52,12 @@ class Edge:
         except ClientDisconnect:
             responder.status = _CLIENT_LEFT
         except Exception as error:  # noqa: BLE001 - the server's last handler
-            await self._fail(responder, crash(), _kind(error))
+            await self._fail(responder, crash(), _kind(error), at=_frames(error))
         self._finish(scope["method"], responder, time.perf_counter() - started)
 
-    async def _fail(self, responder: Responder, reply: Reply, code: str) -> None:
+    async def _fail(
+        self, responder: Responder, reply: Reply, code: str, *, at: list[str] | None = None
+    ) -> None:
         """Answer with an error, unless an answer is on its way already: that one breaks off."""
         status = reply.status or 0
         if responder.status or status >= 500:  # noqa: PLR2004 - where the server is to blame
@@ -61,6 +66,7 @@ class Edge:
                 request_id=responder.request_id.decode(),
                 route=responder.route,
                 code=code,
+                at=at,
             )
         if not responder.status:
             await responder.reply(reply)
@@ -83,7 +89,19 @@ class Edge:
 
 
 def _kind(error: BaseException) -> str:
-    """The type of an error, through groups; never its text, which may quote content."""
+    """The type of an error; never its text, which may quote content."""
+    return type(_innermost(error)).__qualname__
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Where an error came from, the last calls first."""
+    frames = traceback.extract_tb(_innermost(error).__traceback__)[-_FRAMES_MAX:]
+    return [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+    ]
+
+
+def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return type(error).__qualname__
+    return error

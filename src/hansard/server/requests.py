@@ -24,6 +24,7 @@ RequestHeaders = Mapping[bytes, bytes]
 PAUSE_MAX_S = 30.0  # between two pieces of a body: a silent client gives its place back
 THREAD_BYTES = 65_536  # larger bodies are parsed beside the event loop, not in it
 JSON_TYPES: Final = frozenset({b"application/json"})
+_AROUND_MESSAGE = 2  # levels of a body above what the record holds: an object, a list
 
 _VERSION = re.compile(rb"\d{1,18}")
 _TAG = re.compile(rb'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
@@ -92,14 +93,14 @@ def read_if_match(headers: RequestHeaders) -> frozenset[int] | None:
     Raises:
         InvalidInput: With code ``invalid_header``.
     """
-    text = headers.get(b"if-match")
-    if text is None:
+    text = headers.get(b"if-match", b"*").strip()
+    if text == b"*":
         return None
     versions, position = set(), 0
-    while position < len(text):
+    while position < len(text) or not position:
         tag = _TAG.match(text, position)
         if tag is None:
-            raise InvalidInput("If-Match must be a list of ETags", code="invalid_header")
+            raise InvalidInput("If-Match must be * or a list of ETags", code="invalid_header")
         if tag[1] is None and _VERSION.fullmatch(tag[2]):
             versions.add(int(tag[2]))
         position = tag.end()
@@ -133,7 +134,8 @@ async def _next_piece(receive: Receive) -> Message:
 
 def _parse(body: bytes, shape: type[S]) -> S:
     try:
-        return msgspec.convert(strict_json.loads(body), shape)
+        value = strict_json.loads(body, depth_max=strict_json.DEPTH_MAX + _AROUND_MESSAGE)
+        return msgspec.convert(value, shape)
     except msgspec.ValidationError as exc:
         raise InvalidInput(f"the body does not fit: {exc}", code="invalid_body") from exc
 

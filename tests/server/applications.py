@@ -1,0 +1,65 @@
+"""Run the application in this process, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from hansard.compose import open_database
+from hansard.server.app import create_app, key_service
+from hansard.server.edge import Edge
+from hansard.service.keys import KeyService
+from hansard.settings import AccessSettings, LimitSettings, ServerSettings, Settings
+
+QUIET = Settings(server=ServerSettings(log_level="error"))
+
+
+@asynccontextmanager
+async def started(app: Edge) -> AsyncIterator[Edge]:
+    """Take an application through its lifespan, as a server does."""
+    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+
+    async def send(message: Any) -> None:
+        heard.put_nowait(message)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(app(scope, told.get, send))
+        told.put_nowait({"type": "lifespan.startup"})
+        assert (await heard.get())["type"] == "lifespan.startup.complete"
+        try:
+            yield app
+        finally:
+            told.put_nowait({"type": "lifespan.shutdown"})
+            assert (await heard.get())["type"] == "lifespan.shutdown.complete"
+
+
+@asynccontextmanager
+async def application(
+    url: str, *, access: AccessSettings | None = None, limits: LimitSettings | None = None
+) -> AsyncIterator[Edge]:
+    """Give a started application on a database."""
+    settings = replace(
+        QUIET, access=access or AccessSettings(), limits=limits or LimitSettings()
+    )
+    async with started(create_app(open_database(url), settings)) as app:
+        yield app
+
+
+def client_of(app: Edge, token: str | None = None) -> httpx.AsyncClient:
+    """A client that calls an application without a network."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://hansard", headers=headers
+    )
+
+
+def keys_of(app: Edge) -> KeyService:
+    """The API keys of an application."""
+    return key_service(app.context.record, app.context.settings.access)
