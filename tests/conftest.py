@@ -6,7 +6,7 @@ The server starts when it is first needed, or under xdist before the workers, wh
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +119,24 @@ async def record(place: Place) -> AsyncIterator[SessionService]:
     """An open record, once in each place that keeps data."""
     async with hansard.open(place.url) as record:
         yield record
+
+
+@pytest.fixture
+async def everywhere(
+    sqlite_url: str, shared_postgres_url: str, tmp_path: Path
+) -> AsyncIterator[dict[Place, SessionService]]:
+    """An open record in every place that keeps data, at the same time."""
+    served_url = f"sqlite:///{tmp_path / 'served.db'}"
+    with serve(served_url) as url:
+        places = (
+            Place("sqlite", sqlite_url, sqlite_url),
+            Place("postgres", shared_postgres_url, shared_postgres_url),
+            Place("http", url, served_url),
+        )
+        async with AsyncExitStack() as stack:
+            yield {
+                place: await stack.enter_async_context(hansard.open(place.url)) for place in places
+            }
+        for place in places:
+            if place.kind == "postgres":
+                place.clear()

@@ -23,7 +23,7 @@ from hansard.core.documents import (
     ImportedSession,
     ImportReport,
 )
-from hansard.core.errors import HansardError, InvalidInput
+from hansard.core.errors import Conflict, HansardError, InvalidInput
 from hansard.core.ids import check_id
 from hansard.core.sessions import Session
 from hansard.core.usage import UsageEntry
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STEP = 500  # rows read in one go
+ATTEMPTS_MAX = 5  # times that an import may meet another of the same documents
 PIECE_BYTES = 64 * 1024  # size of the pieces that an export is handed on in
 SPOOL_BYTES = 1024 * 1024  # an export up to this size stays in memory
 
@@ -94,10 +95,17 @@ async def import_documents(
             raise _DryRun(report)
         return report
 
-    try:
-        return await record.runner.write(run)
-    except _DryRun as outcome:
-        return outcome.report
+    attempts = 0
+    while True:
+        try:
+            return await record.runner.write(run)
+        except _DryRun as outcome:
+            return outcome.report
+        except Conflict as error:
+            # The same document came in beside this one, and is found when looked for again.
+            attempts += 1
+            if error.code != "refused" or attempts == ATTEMPTS_MAX:
+                raise
 
 
 class _DryRun(HansardError):
