@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from hansard.client.sessions import RemoteSessions
-from hansard.core.errors import InvalidInput, NotFound, Unavailable, UpstreamFailed
+from hansard.core.errors import HansardError, InvalidInput, NotFound, Unavailable, UpstreamFailed
 from tests.samples import user
 from tests.scripted import (
     APPENDED,
@@ -110,6 +110,15 @@ async def test_server_is_given_the_time_it_asks_for() -> None:
     async with script.record() as record:
         await record.get("s")
     assert script.waits == [3.0]
+
+
+async def test_failure_of_the_server_names_the_request() -> None:
+    broken = failure(500, "internal")
+    broken.headers["X-Request-Id"] = "r-1"
+    async with Script([broken]).record() as record:
+        with pytest.raises(HansardError) as caught:
+            await record.get("s")
+    assert (type(caught.value), caught.value.details) == (HansardError, {"request_id": "r-1"})
 
 
 async def test_no_deadline_means_no_second_attempt() -> None:

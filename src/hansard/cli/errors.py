@@ -64,4 +64,6 @@ def report(error: HansardError, *, as_json: bool) -> None:
         body = {"code": error.code, "message": error.message, "details": error.details}
         click.echo(json.dumps({"error": body}, ensure_ascii=False), err=True)
     else:
-        click.echo(f"error: {error.message} ({error.code})", err=True)
+        request_id = error.details.get("request_id")
+        request = f", request {request_id}" if request_id else ""
+        click.echo(f"error: {error.message} ({error.code}{request})", err=True)

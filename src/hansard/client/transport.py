@@ -199,6 +199,8 @@ def _error(response: httpx.Response) -> Exception:
     asked = response.headers.get("Retry-After", "")
     if asked.isdecimal():
         error.details["retry_after_s"] = min(float(asked), _RETRY_AFTER_MAX_S)
+    if response.is_server_error and "X-Request-Id" in response.headers:
+        error.details["request_id"] = response.headers["X-Request-Id"]  # it stands in the log
     return error
 
 
