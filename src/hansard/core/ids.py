@@ -58,5 +58,17 @@ def make_ulid(now_us: int, entropy: EntropySource = os.urandom) -> str:
     >>> make_ulid(1_700_000_000_000_000, bytes)
     '01HF7YAT000000000000000000'
     """
-    value = ((now_us // 1000) << 80) | int.from_bytes(entropy(10), "big")
-    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+    return make_ulids(now_us, 1, entropy)[0]
+
+
+def make_ulids(now_us: int, count: int, entropy: EntropySource = os.urandom) -> list[str]:
+    """Make several ULIDs of one moment, for less than several calls cost."""
+    milliseconds = now_us // 1000
+    time = "".join([_PAIRS[(milliseconds >> shift) & 1023] for shift in (40, 30, 20, 10, 0)])
+    noise = entropy(10 * count)
+    return [time + _write_noise(noise[start : start + 10]) for start in range(0, 10 * count, 10)]
+
+
+def _write_noise(noise: bytes) -> str:
+    value = int.from_bytes(noise, "big")
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in (70, 60, 50, 40, 30, 20, 10, 0)])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hansard.core import strict_json
 from hansard.core.errors import InvalidInput
-from hansard.core.ids import Clock, make_ulid
+from hansard.core.ids import Clock, make_ulids
 
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 _TOOL_ANSWERS: Final = ('"tool_result"', '"function_call_output"')  # types of parts, of items
@@ -111,6 +111,7 @@ def _check(
         raise InvalidInput(f"more than {MESSAGES_MAX} messages", code="invalid_messages")
     now_us = clock()
     checked = []
+    ulids = make_ulids(now_us, len(messages))
     for index, message in enumerate(messages):
         if not isinstance(message, Mapping):
             raise InvalidInput(
@@ -127,5 +128,5 @@ def _check(
             role = None
         canonical = strict_json.canonicalize(message)
         text = strict_json.dumps(message)
-        checked.append(NewMessage("msg_" + make_ulid(now_us), role, text, canonical, now_us))
+        checked.append(NewMessage("msg_" + ulids[index], role, text, canonical, now_us))
     return checked

@@ -23,9 +23,16 @@ SEQ_MAX = 2**53 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTurn:
-    """A checked turn, or (``turn_id`` None) messages that belong to no turn."""
+    """A checked turn, or (``turn_id`` None) messages or usage that belong to no turn.
+
+    Attributes:
+        is_named: Whether the caller chose ``turn_id``, so that it may have been recorded.
+        named_events: Usage ids that the caller chose, and that may have been recorded.
+    """
 
     turn_id: str | None
+    is_named: bool
+    named_events: list[str]
     status: str
     messages: list[NewMessage]
     usage: list[NewUsage]
@@ -89,6 +96,7 @@ def check_turn(
         InvalidInput: If any part of it cannot be recorded, or it has no part at all.
     """
     now_us = clock()
+    is_named = turn_id is not None
     turn_id = "turn_" + make_ulid(now_us) if turn_id is None else check_id(turn_id, "turn_id")
     if status not in STATUSES:
         raise InvalidInput(f"status must be one of {', '.join(STATUSES)}", code="invalid_status")
@@ -104,8 +112,11 @@ def check_turn(
     ]
     if len({entry.event_id for entry in entries}) != len(entries):
         raise InvalidInput("an event_id occurs twice in one turn", code="invalid_usage")
+    defaults = {_default_event_id(turn_id, index) for index in range(len(entries))}
     return NewTurn(
         turn_id=turn_id,
+        is_named=is_named,
+        named_events=[entry.event_id for entry in entries if entry.event_id not in defaults],
         status=status,
         messages=checked,
         usage=entries,
@@ -128,6 +139,8 @@ def check_append(
         raise InvalidInput("there is no message to append", code="invalid_messages")
     return NewTurn(
         turn_id=None,
+        is_named=False,
+        named_events=[],
         status="",
         messages=checked,
         usage=[],
@@ -141,6 +154,8 @@ def check_usage_only(entry: NewUsage, *, clock: Clock) -> NewTurn:
     """Check one model call to be counted outside any turn."""
     return NewTurn(
         turn_id=None,
+        is_named=False,
+        named_events=[entry.event_id],
         status="",
         messages=[],
         usage=[check_usage(entry, entry.event_id)],
@@ -166,6 +181,6 @@ def _content_hash(status: str, messages: list[NewMessage], usage: list[NewUsage]
     hasher = hashlib.sha256(status.encode())
     for message in messages:
         hasher.update(b"\0m" + message.canonical)
-    for entry in usage:
-        hasher.update(b"\0u" + strict_json.canonicalize(entry.fingerprint()))
+    calls = [entry.fingerprint() for entry in usage]
+    hasher.update(b"\0u" + strict_json.canonicalize(calls))
     return hasher.digest()

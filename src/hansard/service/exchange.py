@@ -23,7 +23,7 @@ from hansard.core.documents import (
     ImportedSession,
     ImportReport,
 )
-from hansard.core.errors import Conflict, HansardError, InvalidInput
+from hansard.core.errors import Conflict, InvalidInput
 from hansard.core.ids import check_id
 from hansard.core.sessions import Session
 from hansard.core.usage import UsageEntry
@@ -108,7 +108,7 @@ async def import_documents(
                 raise
 
 
-class _DryRun(HansardError):
+class _DryRun(Exception):
     """Ends the transaction of a dry run, so that nothing of it stays."""
 
     def __init__(self, report: ImportReport) -> None:

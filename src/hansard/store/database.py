@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,11 +21,13 @@ from typing import Any, Protocol, TypeVar, cast
 
 from hansard.core.errors import Conflict, Unavailable
 from hansard.store.bulletin import Bulletin
-from hansard.store.jobs import DEFERRED, Done, Job, Key, Lanes, Outcome, Queue
+from hansard.store.jobs import DEFERRED, Done, Job, Key, Lanes, Outcome
 from hansard.store.queries import Dialect
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+ForRows = tuple[str, Sequence[Row]]
+"""Name of a query, and rows of its parameters."""
 
 BATCH_MAX = 256  # appends in one transaction: keeps a failing batch cheap to repeat
 CLOSE_TIMEOUT_S = 30.0  # longest wait for the writes under way when a database is closed
@@ -48,7 +49,7 @@ class Tx(Protocol):
         """Execute, without a result."""
         ...
 
-    def look_up(self, *lookups: tuple[str, Sequence[Row]]) -> list[list[Row]]:
+    def look_up(self, *lookups: ForRows) -> list[list[Row]]:
         """Execute queries, each for many rows of parameters, in one round trip.
 
         Returns one list of rows for each query, in the order that the queries came in: a
@@ -56,8 +57,11 @@ class Tx(Protocol):
         """
         ...
 
-    def many(self, query: str, rows: Sequence[Row], /) -> None:
-        """Execute for each row of parameters, in one round trip, without a result."""
+    def many(self, *writes: ForRows) -> None:
+        """Execute queries, each for many rows of parameters, without a result.
+
+        Where several come together, none may touch a table that another touches.
+        """
         ...
 
 
@@ -140,20 +144,18 @@ class Database:
         self._append_waiting = append_waiting
         self._lock = threading.Lock()
         self._closed = False
-        self._readers = Queue()
-        self._loners = Lanes()
-        self._writers = [Queue() for _ in range(engine.writers)]
+        self._readers, self._loners, self._writers = Lanes(), Lanes(), Lanes()
         self._threads = [
-            *(self._start(self._serve_each, self._readers) for _ in range(engine.readers)),
-            *(self._start(self._serve_each, self._loners) for _ in range(engine.loners)),
-            *(self._start(self._serve_gathered, queue) for queue in self._writers),
+            *(self._start(self._serve_gathered) for _ in range(engine.writers)),
+            *(self._start(self._serve_loners) for _ in range(engine.loners)),
+            *(self._start(self._serve_readers) for _ in range(engine.readers)),
         ]
         self._stop_listening = engine.listen(self.bulletin)
 
     def read(self, fn: Callable[[Tx], Any], done: Done) -> None:
         """Run ``fn`` on a snapshot; ``done`` is called on the thread that ran it."""
-        queue = self._readers if self.engine.readers else self._writers[0]
-        self._put(queue, Job(fn, None, done, self._deadline()))
+        lanes = self._readers if self.engine.readers else self._writers
+        self._put(lanes, Job(fn, None, done, self._deadline()))
 
     def read_apart(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` on a snapshot and wait for it, on a connection made for it.
@@ -176,13 +178,12 @@ class Database:
 
     def write(self, fn: Callable[[Tx], Any], done: Done, *, key: Key | None = None) -> None:
         """Run ``fn``, which changes session ``key``, in a transaction."""
-        queue = self._loners if self.engine.loners else self._writers[0]
-        self._put(queue, Job(fn, None, done, self._deadline(), key))
+        lanes = self._loners if self.engine.loners else self._writers
+        self._put(lanes, Job(fn, None, done, self._deadline(), key))
 
     def append(self, item: Any, done: Done, *, key: Key) -> None:
-        """Add one item to the next batch; all of a session go through one thread."""
-        index = zlib.crc32(f"{key[0]}\0{key[1]}".encode()) % len(self._writers)
-        self._put(self._writers[index], Job(None, item, done, self._deadline(), key))
+        """Add one item, which changes session ``key``, to the next batch."""
+        self._put(self._writers, Job(None, item, done, self._deadline(), key))
 
     def counters(self) -> Mapping[str, int]:
         """How many appends, batches, retries and conflicts there have been."""
@@ -196,47 +197,52 @@ class Database:
             self._closed = True
         if self._stop_listening:
             self._stop_listening()
-        for queue in self._writers:
-            queue.close(takers=1)
-        for thread in self._threads[self.engine.readers + self.engine.loners :]:
-            thread.join(CLOSE_TIMEOUT_S)
-        self._loners.close(takers=self.engine.loners)
-        self._readers.close(takers=self.engine.readers)
-        for thread in self._threads:
+        writers = self.engine.writers
+        self._writers.close()
+        for thread in self._threads[:writers]:
+            thread.join(CLOSE_TIMEOUT_S)  # a writer may still hand something to the loners
+        self._loners.close()
+        self._readers.close()
+        for thread in self._threads[writers:]:
             thread.join(CLOSE_TIMEOUT_S)
 
     def _deadline(self) -> float:
         return time.monotonic() + self.engine.deadline_s
 
-    def _put(self, queue: Queue, job: Job) -> None:
+    def _put(self, lanes: Lanes, job: Job) -> None:
         with self._lock:
             if self._closed:
                 raise Unavailable("the record is closed", code="closed")
-            queue.put(job)
+            lanes.put(job)
 
-    def _start(self, serve: Callable[[Any, Connection], None], queue: Queue) -> threading.Thread:
-        arguments = (queue, self.engine.connect())
-        thread = threading.Thread(target=serve, args=arguments, name="hansard", daemon=True)
+    def _start(self, serve: Callable[[Connection], None]) -> threading.Thread:
+        connection = self.engine.connect()
+        thread = threading.Thread(target=serve, args=(connection,), name="hansard", daemon=True)
         thread.start()
         return thread
 
-    def _serve_each(self, queue: Queue, connection: Connection) -> None:
-        """Run jobs one by one, each in a transaction of its own."""
-        read_only = queue is self._readers
-        while job := queue.take():
-            fn = job.fn or partial(self._append_waiting, appends=[job.item])
-            outcome = _attempt(connection, fn, job.deadline, read_only=read_only)
-            if job.fn is None and outcome.error is None:
-                (outcome,) = outcome.value
-            self._finish(job, outcome)
-            queue.finish(job)
+    def _serve_readers(self, connection: Connection) -> None:
+        while jobs := self._readers.take(1):
+            for job in jobs:
+                self._finish(job, _attempt(connection, job.fn, job.deadline, read_only=True))
+            self._readers.finish(jobs)
         connection.close()
 
-    def _serve_gathered(self, queue: Queue, connection: Connection) -> None:
+    def _serve_loners(self, connection: Connection) -> None:
+        """Run jobs one by one, each in a transaction of its own, waiting for locks."""
+        while jobs := self._loners.take(1):
+            for job in jobs:
+                fn = job.fn or partial(self._append_waiting, appends=[job.item])
+                outcome = _attempt(connection, fn, job.deadline, read_only=False)
+                if job.fn is None and outcome.error is None:
+                    (outcome,) = outcome.value
+                self._finish(job, outcome)
+            self._loners.finish(jobs)
+        connection.close()
+
+    def _serve_gathered(self, connection: Connection) -> None:
         """Take all jobs that wait, run them in one transaction, then answer all."""
-        at_end = False
-        while not at_end:
-            jobs, at_end = queue.take_all(BATCH_MAX)
+        while jobs := self._writers.take(BATCH_MAX):
             appends = [job for job in jobs if job.fn is None]
             for job, outcome in self._run_appends(connection, appends):
                 if outcome is DEFERRED:
@@ -249,6 +255,7 @@ class Database:
                 outcomes = connection.run_each([job.fn for job in singles if job.fn], deadline)
                 for job, outcome in zip(singles, outcomes, strict=True):
                     self._finish(job, outcome)
+            self._writers.finish(jobs)
         connection.close()
 
     def _run_appends(self, connection: Connection, jobs: list[Job]) -> list[tuple[Job, Outcome]]:
@@ -276,8 +283,9 @@ class Database:
 
 
 def _attempt(
-    connection: Connection, fn: Callable[[Tx], Any], deadline: float, *, read_only: bool
+    connection: Connection, fn: Callable[[Tx], Any] | None, deadline: float, *, read_only: bool
 ) -> Outcome:
+    assert fn is not None
     if time.monotonic() > deadline:
         return Outcome(error=Unavailable("the record is overloaded", code="overloaded"))
     try:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hansard.core.actors import Actor
 from hansard.core.events import Event
-from hansard.store.database import Row, Tx
-
-
-def insert(tx: Tx, rows: Sequence[Row]) -> None:
-    """Add events: tenant, session, number, kind, turn, first and last seq, count, time."""
-    tx.many("event_insert", rows)
+from hansard.store.database import Tx
 
 
 def list_page(tx: Tx, actor: Actor, session_id: str, *, after: int, limit: int) -> list[Event]:

@@ -27,7 +27,7 @@ from hansard.core.messages import ROLES, NewMessage
 from hansard.core.sessions import NewSession
 from hansard.core.turns import TurnReceipt
 from hansard.core.usage import UsageEntry, UsageTotals
-from hansard.store import events, messages, sessions, turns, usage
+from hansard.store import messages, sessions, turns, usage
 from hansard.store.database import Tx, one
 from hansard.store.sessions import Head
 
@@ -90,7 +90,7 @@ def insert(
     now_us = clock()
     created_at_us = now_us if source.created_at_us is None else source.created_at_us
     head.updated_at_us = created_at_us if source.updated_at_us is None else source.updated_at_us
-    sessions.advance(tx, [head])
+    tx.many(sessions.advance([head]))
     tx.run(
         "session_details_stamp",
         tenant_id=actor.tenant_id,
@@ -163,15 +163,13 @@ def _add_messages(arrival: _Arrival, incoming: Iterable[DocumentMessage]) -> Non
         now_us = arrival.clock()
         checked = [_new_message(message, now_us) for message in group]
         digests = chain(head.digest, [message.canonical for message in checked])
-        arrival.tx.many(
-            "message_insert",
-            [
-                messages.row_of(head, head.message_count + index, message, digest, source.turn_id)
-                for index, (message, digest, source) in enumerate(
-                    zip(checked, digests, group, strict=True)
-                )
-            ],
-        )
+        rows = [
+            messages.row_of(head, head.message_count + index, message, digest, source.turn_id)
+            for index, (message, digest, source) in enumerate(
+                zip(checked, digests, group, strict=True)
+            )
+        ]
+        arrival.tx.many(("message_insert", rows))
         head.message_count += len(checked)
         head.digest = digests[-1]
     if head.message_count:
@@ -204,8 +202,17 @@ def _add_turns(arrival: _Arrival, incoming: Iterable[DocumentTurn]) -> None:
                 replayed=False,
             )
             content_hash = bytes.fromhex(turn.content_hash or "")
-            rows.append(turns.row_of(head, receipt, turn.status, content_hash, turn.created_at_us))
-        arrival.tx.many("turn_insert", rows)
+            rows.append(
+                turns.row_of(
+                    head,
+                    receipt,
+                    turns.write_receipt(receipt),
+                    turn.status,
+                    content_hash,
+                    turn.created_at_us,
+                )
+            )
+        arrival.tx.many(("turn_insert", rows))
         arrival.turns += len(rows)
         head.turn_count += len(rows)
 
@@ -219,8 +226,7 @@ def _add_usage(arrival: _Arrival, incoming: Iterable[UsageEntry]) -> None:
             sums[model] = sums.get(model, UsageTotals()).plus(entry)
             head.usage = head.usage.plus(entry)
         rows = [usage.row_of(head, entry, entry.turn_id, entry.recorded_at_us) for entry in group]
-        arrival.tx.many("usage_insert", rows)
-        usage.add_to_models(arrival.tx, sums)
+        arrival.tx.many(("usage_insert", rows), usage.add_to_models(sums))
         arrival.usage_entries += len(rows)
     if arrival.usage_entries:
         _add_event(arrival, "usage.recorded", None, None, None)
@@ -232,7 +238,7 @@ def _add_event(
     head = arrival.head
     head.version += 1
     row = (*head.key, head.version, kind, turn_id, first, last, head.message_count, arrival.clock())
-    events.insert(arrival.tx, [row])
+    arrival.tx.many(("event_insert", [row]))
 
 
 def _groups(items: Iterable[T]) -> Iterator[list[T]]:

@@ -1,18 +1,11 @@
-"""Jobs: transactions on their way to a thread, and the queues that they wait in.
-
-    Queue   first in, first out, shared by threads
-    Lanes   the same, but of one session only one job at a time is handed out
-
-A session that is locked by somebody else thus holds up one thread, and its own callers.
-"""
+"""Jobs: transactions on their way to a thread, and the lanes that they wait in."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,70 +44,61 @@ class Job:
     key: Key | None = None
 
 
-class Queue:
-    """Hands jobs out in order; None says that there will be no more."""
+class Lanes:
+    """Hands jobs out in order, those of one session to one thread at a time.
+
+    Jobs of a session that a thread is busy with wait without a thread. So a session that is
+    locked by somebody else holds up one thread and its own callers.
+    """
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._changed = threading.Condition()
+        self._free: deque[Job] = deque()
+        self._held: dict[Key, list[Job]] = {}
+        self._is_closed = False
 
     def put(self, job: Job) -> None:
         """Add a job."""
-        self._jobs.put(job)
+        with self._changed:
+            if job.key in self._held:
+                self._held[job.key].append(job)
+            else:
+                self._free.append(job)
+                self._changed.notify()
 
-    def close(self, takers: int) -> None:
-        """Tell as many threads that there will be no more."""
-        for _ in range(takers):
-            self._jobs.put(None)
+    def close(self) -> None:
+        """Say that no more jobs will come."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
-    def take(self) -> Job | None:
-        """Wait for a job."""
-        return self._jobs.get()
+    def take(self, most: int) -> list[Job]:
+        """Wait for jobs and take up to ``most``; none means that there will be no more."""
+        with self._changed:
+            while True:
+                jobs = self._claim(most)
+                if jobs or (self._is_closed and not self._held):
+                    return jobs
+                self._changed.wait()
 
-    def take_all(self, most: int) -> tuple[list[Job], bool]:
-        """Wait for a job and take those behind it; the second value says that it was the end."""
-        job = self._jobs.get()
+    def finish(self, jobs: Iterable[Job]) -> None:
+        """Say that jobs are done, and let those go that waited for their sessions."""
+        with self._changed:
+            for key in {job.key for job in jobs if job.key is not None}:
+                self._free.extend(self._held.pop(key))
+            if self._free or self._is_closed:
+                self._changed.notify_all()
+
+    def _claim(self, most: int) -> list[Job]:
+        claimed: set[Key] = set()
         jobs: list[Job] = []
-        while job is not None:
+        while self._free and len(jobs) < most:
+            job = self._free.popleft()
+            if job.key in self._held and job.key not in claimed:
+                self._held[job.key].append(job)
+                continue
+            if job.key is not None and job.key not in claimed:
+                claimed.add(job.key)
+                self._held[job.key] = []
             jobs.append(job)
-            if len(jobs) == most:
-                return jobs, False
-            try:
-                job = self._jobs.get_nowait()
-            except Empty:
-                return jobs, False
-        return jobs, True
-
-    def finish(self, job: Job) -> None:
-        """Say that a job is done."""
-
-
-class Lanes(Queue):
-    """Hands out one job of a session at a time; the others wait without a thread."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lock = threading.Lock()
-        self._waiting: dict[Key, deque[Job]] = {}
-
-    def put(self, job: Job) -> None:
-        """Add a job."""
-        if job.key is not None:
-            with self._lock:
-                lane = self._waiting.get(job.key)
-                if lane is not None:
-                    lane.append(job)
-                    return
-                self._waiting[job.key] = deque()
-        super().put(job)
-
-    def finish(self, job: Job) -> None:
-        """Say that a job is done, and let the next of its session go."""
-        if job.key is None:
-            return
-        with self._lock:
-            lane = self._waiting[job.key]
-            if not lane:
-                del self._waiting[job.key]
-                return
-            following = lane.popleft()
-        super().put(following)
+        return jobs

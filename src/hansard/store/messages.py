@@ -12,7 +12,6 @@ from hansard.core import digest
 from hansard.core.actors import Actor
 from hansard.core.messages import NewMessage, StoredMessage, is_safe_start
 from hansard.core.sessions import SaveReceipt
-from hansard.store import events
 from hansard.store.database import Row, Tx, one
 from hansard.store.sessions import Head, advance
 
@@ -105,11 +104,10 @@ def touch(tx: Tx, head: Head, kind: str, *, added: int, now_us: int) -> None:
     """Write a moved head back as a new version, with its event."""
     head.version += 1
     head.updated_at_us = max(now_us, head.updated_at_us)
-    advance(tx, [head])
     last = head.message_count - 1 if added else None
     first = head.message_count - added if added else None
     row = (*head.key, head.version, kind, None, first, last, head.message_count, now_us)
-    events.insert(tx, [row])
+    tx.many(("event_insert", [row]), advance([head]))
 
 
 def insert(
@@ -122,13 +120,11 @@ def insert(
     turn_id: str | None,
 ) -> None:
     """Add rows for messages whose digests are known."""
-    tx.many(
-        "message_insert",
-        [
-            row_of(head, first_seq + index, message, digest_, turn_id)
-            for index, (message, digest_) in enumerate(zip(messages, digests, strict=True))
-        ],
-    )
+    rows = [
+        row_of(head, first_seq + index, message, digest_, turn_id)
+        for index, (message, digest_) in enumerate(zip(messages, digests, strict=True))
+    ]
+    tx.many(("message_insert", rows))
 
 
 def row_of(head: Head, seq: int, message: NewMessage, digest_: bytes, turn_id: str | None) -> Row:

@@ -21,9 +21,9 @@ from psycopg.pq import TransactionStatus
 
 from hansard.core.errors import Conflict, Corrupt, InvalidInput, Unavailable
 from hansard.store.bulletin import CHANNEL, Bulletin
-from hansard.store.database import Row, Tx
+from hansard.store.database import ForRows, Row, Tx
 from hansard.store.jobs import Outcome
-from hansard.store.queries import Dialect, Query, load
+from hansard.store.queries import Dialect, Query, combine, load
 
 T = TypeVar("T")
 
@@ -231,27 +231,28 @@ class _PostgresTx:
         found = self._queries[query]
         if found.options:
             found = found.with_options(options)
-        return self._execute(found, params).fetchall()
+        return self._execute(found, [params[name] for name in found.arguments]).fetchall()
 
     def run(self, query: str, /, **params: object) -> None:
-        self._execute(self._queries[query], params)
+        found = self._queries[query]
+        self._execute(found, [params[name] for name in found.arguments])
 
-    def look_up(self, *lookups: tuple[str, Sequence[Row]]) -> list[list[Row]]:
-        cursors = [self._execute_many(self._queries[query], rows) for query, rows in lookups]
-        return [cursor.fetchall() for cursor in cursors]
+    def look_up(self, *lookups: ForRows) -> list[list[Row]]:
+        cursors = [self._execute_for(lookup) if lookup[1] else None for lookup in lookups]
+        return [cursor.fetchall() if cursor else [] for cursor in cursors]
 
-    def many(self, query: str, rows: Sequence[Row], /) -> None:
-        if rows:
-            self._execute_many(self._queries[query], rows)
+    def many(self, *writes: ForRows) -> None:
+        if some := [write for write in writes if write[1]]:
+            self._execute_for(*some)
 
-    def _execute_many(self, query: Query, rows: Sequence[Row]) -> psycopg.Cursor[Row]:
-        columns = zip(*rows, strict=True) if rows else ((),) * len(query.parameters)
-        arrays = map(_write_array, columns)
-        return self._execute(query, dict(zip(query.parameters, arrays, strict=True)))
+    def _execute_for(self, *writes: ForRows) -> psycopg.Cursor[Row]:
+        """Execute queries for their rows as one statement, a column being one array."""
+        query = combine(tuple(self._queries[name] for name, _ in writes))
+        columns = [column for _, rows in writes for column in zip(*rows, strict=True)]
+        return self._execute(query, list(map(_write_array, columns)))
 
-    def _execute(self, query: Query, params: dict[str, Any]) -> psycopg.Cursor[Row]:
-        cursor = self._connection.cursor(binary=True)
-        return cursor.execute(query.by_name.encode(), params)
+    def _execute(self, query: Query, arguments: Sequence[object]) -> psycopg.Cursor[Row]:
+        return psycopg.RawCursor(self._connection).execute(query.by_number, arguments, binary=True)
 
 
 def open_connection(url: str) -> psycopg.Connection[Row]:
@@ -277,15 +278,13 @@ def _write_array(column: Iterable[Any]) -> str:
 
 
 def _write_element(value: str | int | bytes | None) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case int():
-            return str(value)
-        case bytes():
-            return f'"\\\\x{value.hex()}"'
-        case str():
-            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if type(value) is str:
+        if "\\" in value or '"' in value:
+            value = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{value}"'
+    if value is None:
+        return "NULL"
+    return f'"\\\\x{value.hex()}"' if isinstance(value, bytes) else str(value)
 
 
 def _translate(error: psycopg.Error) -> Exception:

@@ -17,7 +17,7 @@ from typing import Literal
 Dialect = Literal["sqlite", "postgres"]
 
 _HEADER = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
-_TOKEN = re.compile(r"('(?:[^']|'')*'|--[^\n]*|::)|:([a-z_]+)|(%)")
+_TOKEN = re.compile(r"('(?:[^']|'')*'|--[^\n]*|::)|:([a-z_]+)")
 _OPTIONAL = re.compile(r"^(.*?) *-- if ([a-z_]+)$", re.MULTILINE)
 
 
@@ -32,7 +32,7 @@ class Query:
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters, in the order of the text."""
-        return tuple(name for _, name, _ in _TOKEN.findall(self.text) if name)
+        return tuple(name for _, name in _TOKEN.findall(self.text) if name)
 
     @cached_property
     def options(self) -> frozenset[str]:
@@ -40,9 +40,14 @@ class Query:
         return frozenset(name for _, name in _OPTIONAL.findall(self.text))
 
     @cached_property
-    def by_name(self) -> str:
-        """The text for a driver that binds a mapping."""
-        return to_pyformat(self.text) if self.dialect == "postgres" else self.text
+    def arguments(self) -> tuple[str, ...]:
+        """Names of the parameters, each once, in the order of their numbers."""
+        return tuple(dict.fromkeys(self.parameters))
+
+    @cached_property
+    def by_number(self) -> bytes:
+        """The text with ``$1`` for the first of ``arguments``, as PostgreSQL wants it."""
+        return number(self.text).encode()
 
     @cached_property
     def by_position(self) -> str:
@@ -52,6 +57,22 @@ class Query:
     def with_options(self, chosen: Collection[str]) -> Query:
         """The query with the lines that are asked for, and without the others."""
         return _choose(self, frozenset(chosen))
+
+
+@cache
+def combine(queries: tuple[Query, ...]) -> Query:
+    """Make one query of several that write to different tables, for PostgreSQL.
+
+    The parameters of all follow each other; each is marked with the letter of its query.
+    """
+    marked = [_mark(query.text, chr(ord("a") + index)) for index, query in enumerate(queries)]
+    steps = ",\n".join(f"step_{index} AS (\n{text}\n)" for index, text in enumerate(marked[:-1]))
+    text = f"WITH {steps}\n{marked[-1]}" if steps else marked[-1]
+    return Query("+".join(query.name for query in queries), text, queries[0].dialect)
+
+
+def _mark(sql: str, letter: str) -> str:
+    return _TOKEN.sub(lambda match: f"{match[0]}_{letter}" if match[2] else match[0], sql)
 
 
 @cache
@@ -77,18 +98,17 @@ def parse(text: str) -> dict[str, str]:
     return dict(zip(names, bodies, strict=True))
 
 
-def to_pyformat(sql: str) -> str:
-    """Rewrite ``:name`` to ``%(name)s``, outside strings, comments and casts.
+def number(sql: str) -> str:
+    """Rewrite each ``:name`` to its number, outside strings, comments and casts.
 
-    >>> to_pyformat("SELECT ':x', a::text FROM t WHERE b = :b AND c LIKE '5%'")
-    "SELECT ':x', a::text FROM t WHERE b = %(b)s AND c LIKE '5%%'"
+    >>> number("SELECT ':x', a::text FROM t WHERE b = :b AND c = :c AND d = :b")
+    "SELECT ':x', a::text FROM t WHERE b = $1 AND c = $2 AND d = $1"
     """
+    numbers: dict[str, int] = {}
 
     def rewrite(match: re.Match[str]) -> str:
-        verbatim, name, _percent = match.groups()
-        if name is not None:
-            return f"%({name})s"
-        return (verbatim or "%").replace("%", "%%")
+        verbatim, name = match.groups()
+        return f"${numbers.setdefault(name, len(numbers) + 1)}" if name else verbatim
 
     return _TOKEN.sub(rewrite, sql)
 

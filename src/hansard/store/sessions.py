@@ -25,8 +25,7 @@ from hansard.core.sessions import (
     merge,
 )
 from hansard.core.usage import UsageTotals
-from hansard.store import events
-from hansard.store.database import Row, Tx, one
+from hansard.store.database import ForRows, Row, Tx, one
 
 Key = tuple[str, str]
 Untouched = tuple[str, int, int]
@@ -78,7 +77,7 @@ def insert(
         created_at_us=session.at_us,
         **key,
     )
-    events.insert(tx, [_created(actor.tenant_id, session)])
+    tx.many(("event_insert", [_created(actor.tenant_id, session)]))
     return True
 
 
@@ -170,9 +169,9 @@ def lock(tx: Tx, actor: Actor, session_id: str, *, expected_version: int | None 
     return head
 
 
-def advance(tx: Tx, heads: Iterable[Head]) -> None:
+def advance(heads: Iterable[Head]) -> ForRows:
     """Write moved heads back."""
-    tx.many(
+    return (
         "session_advance",
         [
             (
@@ -223,21 +222,23 @@ def update(
         cost_data=strict_json.dumps(new.cost_data),
         **key,
     )
-    events.insert(
-        tx,
-        [
-            (
-                actor.tenant_id,
-                session_id,
-                new.version,
-                "session.updated",
-                None,
-                None,
-                None,
-                new.message_count,
-                now_us,
-            )
-        ],
+    tx.many(
+        (
+            "event_insert",
+            [
+                (
+                    actor.tenant_id,
+                    session_id,
+                    new.version,
+                    "session.updated",
+                    None,
+                    None,
+                    None,
+                    new.message_count,
+                    now_us,
+                )
+            ],
+        )
     )
     return UpdateReceipt(session=new, changes=names)
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from hansard.core.errors import Conflict, Corrupt, HansardError, Unavailable
 from hansard.store.bulletin import Bulletin
-from hansard.store.database import Row, Tx
+from hansard.store.database import ForRows, Row, Tx
 from hansard.store.jobs import Outcome
 from hansard.store.queries import Dialect, load
 
@@ -166,12 +166,13 @@ class _SqliteTx:
     def run(self, query: str, /, **params: object) -> None:
         self.connection.execute(self._queries[query].text, params)
 
-    def look_up(self, *lookups: tuple[str, Sequence[Row]]) -> list[list[Row]]:
+    def look_up(self, *lookups: ForRows) -> list[list[Row]]:
         return [self._each(self._queries[query].by_position, rows) for query, rows in lookups]
 
-    def many(self, query: str, rows: Sequence[Row], /) -> None:
-        if rows:
-            self.connection.executemany(self._queries[query].by_position, rows)
+    def many(self, *writes: ForRows) -> None:
+        for query, rows in writes:
+            if rows:
+                self.connection.executemany(self._queries[query].by_position, rows)
 
     def _each(self, text: str, rows: Sequence[Row]) -> list[Row]:
         execute = self.connection.execute

@@ -21,7 +21,7 @@ from hansard.core.errors import Conflict, HansardError
 from hansard.core.sessions import NewSession
 from hansard.core.turns import NewTurn, Turn, TurnReceipt
 from hansard.core.usage import NewUsage, UsageTotals
-from hansard.store import events, messages, sessions, usage
+from hansard.store import messages, sessions, usage
 from hansard.store.database import Row, Tx
 from hansard.store.jobs import DEFERRED, Outcome
 from hansard.store.sessions import Head, Key
@@ -90,9 +90,14 @@ def list_documents(
 
 
 def row_of(
-    head: Head, receipt: TurnReceipt, status: str, content_hash: bytes, created_at_us: int
+    head: Head,
+    receipt: TurnReceipt,
+    told: str,
+    status: str,
+    content_hash: bytes,
+    created_at_us: int,
 ) -> Row:
-    """The row of one turn."""
+    """The row of one turn; ``told`` is its receipt as it is kept."""
     return (
         *head.key,
         receipt.turn_id,
@@ -100,7 +105,7 @@ def row_of(
         content_hash,
         receipt.first_seq,
         receipt.last_seq,
-        _dump(receipt),
+        told,
         created_at_us,
     )
 
@@ -218,29 +223,31 @@ class _Work:
 
     def _add_turn(self, head: Head, turn: NewTurn, receipt: TurnReceipt) -> None:
         assert turn.turn_id is not None
-        self.turns[(*head.key, turn.turn_id)] = (turn.content_hash, _dump(receipt))
-        self.pending.turns.append(row_of(head, receipt, turn.status, turn.content_hash, turn.at_us))
+        told = write_receipt(receipt)
+        self.turns[(*head.key, turn.turn_id)] = (turn.content_hash, told)
+        row = row_of(head, receipt, told, turn.status, turn.content_hash, turn.at_us)
+        self.pending.turns.append(row)
 
     def _write(self) -> None:
         rows = self.pending
         if not rows.moved:
             return
-        self.tx.many("message_insert", rows.messages)
-        self.tx.many("turn_insert", rows.turns)
-        self.tx.many("usage_insert", rows.usage)
-        usage.add_to_models(self.tx, rows.model_usage)
-        events.insert(self.tx, rows.events)
-        sessions.advance(self.tx, rows.moved.values())
+        self.tx.many(
+            ("message_insert", rows.messages),
+            ("turn_insert", rows.turns),
+            ("usage_insert", rows.usage),
+            ("event_insert", rows.events),
+            usage.add_to_models(rows.model_usage),
+            sessions.advance(rows.moved.values()),
+        )
 
 
 def _turn_keys(appends: Sequence[Append]) -> list[Row]:
-    return [
-        (*append.key, append.turn.turn_id) for append in appends if append.turn.turn_id is not None
-    ]
+    return [(*append.key, append.turn.turn_id) for append in appends if append.turn.is_named]
 
 
 def _usage_keys(appends: Sequence[Append]) -> list[Row]:
-    return [(*append.key, entry.event_id) for append in appends for entry in append.turn.usage]
+    return [(*append.key, event_id) for append in appends for event_id in append.turn.named_events]
 
 
 def _replay(turn: NewTurn, content_hash: bytes, told: str) -> TurnReceipt:
@@ -282,7 +289,8 @@ def _event(head: Head, turn: NewTurn, receipt: TurnReceipt) -> Row:
     )
 
 
-def _dump(receipt: TurnReceipt) -> str:
+def write_receipt(receipt: TurnReceipt) -> str:
+    """Write a receipt as it is kept, to be told again."""
     return json.dumps(
         (receipt.first_seq, receipt.last_seq, receipt.version, receipt.usage.values())
     )

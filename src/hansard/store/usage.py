@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from hansard.core.actors import Actor
 from hansard.core.usage import ModelUsage, NewUsage, UsageEntry, UsageTotals
-from hansard.store.database import Row, Tx
+from hansard.store.database import ForRows, Row, Tx
 from hansard.store.sessions import Head
 
 _FIELDS = tuple(field.name for field in fields(NewUsage))
@@ -26,9 +26,9 @@ def row_of(head: Head, entry: NewUsage, turn_id: str | None, recorded_at_us: int
     return (*head.key, event_id, turn_id, *values, recorded_at_us)
 
 
-def add_to_models(tx: Tx, sums: Mapping[tuple[str, str, str, str], UsageTotals]) -> None:
+def add_to_models(sums: Mapping[tuple[str, str, str, str], UsageTotals]) -> ForRows:
     """Add to the sums by (tenant, session, provider, model), in one order."""
-    tx.many("model_usage_add", [(*key, *sums[key].values()) for key in sorted(sums)])
+    return "model_usage_add", [(*key, *sums[key].values()) for key in sorted(sums)]
 
 
 def list_models(tx: Tx, actor: Actor, session_id: str) -> list[ModelUsage]:

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from hansard.core.errors import InvalidInput, Unavailable
-from hansard.store.queries import to_pyformat
+from hansard.store.queries import Query
 
 CONNECT_TIMEOUT_S: Final = 10
 BUSY_TIMEOUT_S: Final = 2  # for a writer of the other system to finish
@@ -133,9 +133,11 @@ class _PostgresPlace:
         return [row["name"] for row in rows]
 
     def rows(self, query: str, **params: object) -> Iterator[Row]:
-        with self._connection.cursor(name=f"hansard_{next(self._numbers)}") as cursor:
+        asked = Query("foreign", query, "postgres")
+        name = f"hansard_{next(self._numbers)}"
+        with psycopg.RawServerCursor(self._connection, name) as cursor:
             cursor.itersize = FETCH_ROWS
-            cursor.execute(to_pyformat(query).encode(), params)
+            cursor.execute(asked.by_number, [params[name] for name in asked.arguments])
             yield from cursor
 
 
