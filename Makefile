@@ -39,7 +39,7 @@ lint: $(TOOLS)  ## style, types and floors
 	$(BIN)/lint-imports
 
 docs: $(TOOLS)  ## write the generated parts of the documentation
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 clean:  ## remove what these targets made
 	rm -rf $(VENV) demo-data output build dist .asv .nox

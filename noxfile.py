@@ -36,7 +36,7 @@ def tests(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Generated pages are current, examples run, links lead somewhere."""
     _install(session)
-    session.run("python", "docs/generate.py", "--check")
+    session.run("python", "-m", "docs.generate", "--check")
     session.run("pytest", "tests/docs")
 
 

@@ -1,0 +1,45 @@
+"""Each promise names the tests that hold it, and there are such tests."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT
+
+PAGE = ROOT / "docs" / "guarantees.md"
+PROMISES = 12
+
+_SECTION = re.compile(r"^## (\d+)\. [^\n]+\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_TEST = re.compile(r"`((?:tests|features|robot)/[\w/]+\.\w+)(?:::(\w+))?`")
+SECTIONS = {int(number): text for number, text in _SECTION.findall(PAGE.read_text("utf-8"))}
+
+
+def test_every_promise_has_its_section() -> None:
+    assert list(SECTIONS) == list(range(1, PROMISES + 1))
+
+
+@pytest.mark.parametrize("number", SECTIONS)
+def test_every_promise_is_held_by_tests_that_exist(number: int) -> None:
+    named = _TEST.findall(SECTIONS[number])
+    assert named
+    assert [(path, test) for path, test in named if not _exists(path, test)] == []
+
+
+def _exists(path: str, test: str) -> bool:
+    file = ROOT / path
+    return file.exists() and (not test or test in _tests(file))
+
+
+@cache
+def _tests(file: Path) -> frozenset[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return frozenset(
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
