@@ -253,6 +253,23 @@ def test_entry_named_as_ours_that_is_not_stays() -> None:
     assert read_one(data).session.metadata["hansard"] == {"of": "parliament"}
 
 
+def test_our_own_entry_comes_back_though_the_format_uses_its_name() -> None:
+    document = document_of(
+        [], metadata={"hansard": {"of": "parliament"}}, created_at_us=5, updated_at_us=5
+    )
+    assert content(read_one(written(NAME, document))) == content(document)
+
+
+@pytest.mark.parametrize("own", [{"messages": 1}, {"namespace": "local"}, {"x": None}, {}, 7])
+def test_metadata_that_only_looks_like_the_ancestors_stays(own: object) -> None:
+    document = document_of(
+        [], metadata={"cleveragents": own, "x": 1}, created_at_us=5, updated_at_us=5
+    )
+    data = written(NAME, document)
+    assert json.loads(data)["metadata"]["cleveragents"] == own
+    assert content(read_one(data)) == content(document)
+
+
 def test_metadata_under_the_ancestors_name_gives_way_and_is_reported() -> None:
     document = read_one(edited(lambda parsed: parsed["metadata"].update(cleveragents="mine")))
     assert "metadata key 'cleveragents' gave way to the source's own fields" in document.losses

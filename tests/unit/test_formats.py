@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 from typing import Any
 
 import pytest
 
 from hansard.core.errors import Corrupt, InvalidInput, LimitReached
-from hansard.formats.files import PIECE_BYTES, Source, compress, gather
+from hansard.core.strict_json import DEPTH_MAX
+from hansard.formats.files import PIECE_BYTES, Source, gather
 from hansard.formats.registry import FORMATS, detect, write
-from tests.documents import EXPORTED_AT_US, document_of, full_document, written
+from tests.documents import EXPORTED_AT_US, document_of, full_document, reread, written
 
 
 def test_formats_have_their_names() -> None:
@@ -59,6 +59,16 @@ def test_format_is_guessed_by_what_stands_outside_of_strings(data: bytes, name: 
     assert detect(io.BytesIO(data)) == name
 
 
+@pytest.mark.parametrize("name", [name for name, format in FORMATS.items() if format.can_read])
+def test_deepest_message_is_read_back(name: str) -> None:
+    value: Any = "bottom"
+    for _ in range(DEPTH_MAX - 1):
+        value = [value]
+    body = {"role": "user", "content": value}
+    (document,) = reread(name, written(name, document_of([body])))
+    assert [message.body for message in document.messages] == [body]
+
+
 def test_export_comes_in_pieces_of_some_size() -> None:
     document = document_of({"role": "user", "content": "x" * 1_000} for _ in range(200))
     pieces = list(write("native-stream", document, EXPORTED_AT_US))
@@ -68,14 +78,6 @@ def test_export_comes_in_pieces_of_some_size() -> None:
 
 def test_nothing_gathered_is_nothing() -> None:
     assert list(gather([])) == []
-
-
-def test_packing_keeps_the_bytes() -> None:
-    data = os.urandom(300_000)
-    chunks = [data[start : start + 10_000] for start in range(0, len(data), 10_000)]
-    packed = b"".join(compress(chunks))
-    assert gzip.decompress(packed) == data
-    assert packed == b"".join(compress(chunks))
 
 
 def test_file_over_the_bound_is_refused() -> None:

@@ -16,7 +16,6 @@ from hypothesis import given
 from hansard.core.digest import GENESIS
 from hansard.core.documents import Document
 from hansard.core.errors import Corrupt, HansardError, InvalidInput, LimitReached
-from hansard.core.strict_json import DEPTH_MAX
 from hansard.formats import native
 from hansard.formats.files import DOCUMENT_BYTES_MAX, check_document_size
 from tests.documents import (
@@ -112,15 +111,6 @@ def test_writing_other_messages_than_the_digest_names_is_refused() -> None:
 def test_gzip_is_read_too() -> None:
     document = full_document()
     (again,) = reread("native", gzip.compress(written("native", document)))
-    assert content(again) == content(document)
-
-
-def test_deepest_message_is_read_back() -> None:
-    value: Any = "bottom"
-    for _ in range(DEPTH_MAX - 1):
-        value = [value]
-    document = document_of([{"role": "user", "content": value}])
-    (again,) = reread("native", written("native", document))
     assert content(again) == content(document)
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a file: bounded, unpacked on the way in, packed on the way out.
+"""The bytes of a file: bounded, and unpacked if they are gzip.
 
 A format reads from a ``Source``, so that gzip, the bounds and the errors of a damaged file
 are in this one place. Nothing here knows what the bytes mean.
@@ -115,12 +115,3 @@ def gather(chunks: Iterable[bytes]) -> Iterator[bytes]:
             waiting, size = [], 0
     if waiting:
         yield b"".join(waiting)
-
-
-def compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Pack chunks as gzip, without a time or a name: the same bytes give the same file."""
-    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
-    for chunk in chunks:
-        if packed := packer.compress(chunk):
-            yield packed
-    yield packer.flush()
