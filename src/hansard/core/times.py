@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from hansard.core.errors import InvalidInput
 
@@ -23,8 +24,13 @@ def format_us(time_us: int) -> str:
     >>> format_us(1_700_000_000_000_001)
     '2023-11-14T22:13:20.000001Z'
     """
-    time = _EPOCH + timedelta(microseconds=time_us)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, microseconds = divmod(time_us, 1_000_000)
+    return f"{_format_seconds(seconds)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=1024)  # times of one answer mostly lie close together
+def _format_seconds(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat().removesuffix("+00:00")
 
 
 def parse_us(text: object, field: str = "time") -> int:

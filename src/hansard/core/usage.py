@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hansard.core.errors import InvalidInput, LimitReached
 from hansard.core.ids import check_id
@@ -30,9 +30,8 @@ TOKEN_FIELDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UsageTotals:
-    """Sums over entries; cost in nano-dollars."""
+class UsageTotals(NamedTuple):
+    """Sums over entries; cost in nano-dollars. The fields stand in the order of columns."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -41,18 +40,6 @@ class UsageTotals:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_nanousd: int = 0
-
-    def values(self) -> tuple[int, ...]:
-        """The totals in the order of their fields."""
-        return (
-            self.calls,
-            self.input_tokens,
-            self.cached_tokens,
-            self.cache_write_tokens,
-            self.output_tokens,
-            self.reasoning_tokens,
-            self.cost_nanousd,
-        )
 
     def plus(self, entry: NewUsage) -> UsageTotals:
         """The totals with one entry more.

@@ -24,6 +24,7 @@ from hansard.server.errors import crash, failure, framework_failure
 from hansard.server.responder import RESPONDER, Responder
 
 _FRAMES_MAX = 8
+_READS = frozenset({"GET", "HEAD"})
 _CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
 
 
@@ -76,7 +77,9 @@ class Edge:
         context.metrics.answered(
             method, responder.route, responder.status, None if responder.streamed else seconds
         )
-        context.log.info(
+        # What changes nothing and went well is not worth a line: it would cost as much as the read.
+        is_quiet = method in _READS and responder.status < 400  # noqa: PLR2004 - no error
+        (context.log.debug if is_quiet else context.log.info)(
             "request",
             request_id=responder.request_id.decode(),
             method=method,

@@ -28,7 +28,7 @@ from hansard.core.ids import check_id
 from hansard.core.sessions import Session
 from hansard.core.usage import UsageEntry
 from hansard.formats import registry
-from hansard.store import imports, messages, sessions, turns, usage
+from hansard.store import foreign, imports, messages, sessions, turns, usage
 from hansard.store.database import Tx
 
 if TYPE_CHECKING:
@@ -104,8 +104,12 @@ async def import_documents(
         except Conflict as error:
             # The same document came in beside this one, and is found when looked for again.
             attempts += 1
-            if error.code != "refused" or attempts == ATTEMPTS_MAX:
+            if error.code != "refused":
                 raise
+            if attempts == ATTEMPTS_MAX:
+                raise InvalidInput(
+                    "the document names a turn or a model call twice", code="duplicate_ids"
+                ) from error
 
 
 class _DryRun(Exception):
@@ -141,6 +145,9 @@ class _Source:
 
 
 def _reader(source: bytes | Path | str, format: str) -> Callable[[], Iterator[Document]]:
+    if format in foreign.SOURCES and not isinstance(source, bytes):
+        place = str(source)
+        return lambda: foreign.read(format, place)
     if isinstance(source, str):
         raise InvalidInput(f"{format} is read from a file or from bytes", code="invalid_source")
 
@@ -163,7 +170,9 @@ def _import(
         losses += lost
         if document.session.session_id is not None:
             ids[document.session.session_id] = imported.session_id
-    return ImportReport(format=format, dry_run=dry_run, sessions=tuple(done), losses=tuple(losses))
+    return ImportReport(
+        format=format, dry_run=dry_run, sessions=tuple(done), losses=tuple(dict.fromkeys(losses))
+    )
 
 
 def _document(tx: Tx, actor: Actor, session: Session) -> Document:

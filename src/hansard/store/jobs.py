@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,42 +53,49 @@ class Lanes:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._free: deque[Job] = deque()
         self._held: dict[Key, list[Job]] = {}
         self._is_closed = False
+        self._sleepers = 0
+        self._alarm: SimpleQueue[None] = SimpleQueue()  # far cheaper than a Condition
 
     def put(self, job: Job) -> None:
         """Add a job."""
-        with self._changed:
+        with self._lock:
             if job.key in self._held:
                 self._held[job.key].append(job)
             else:
                 self._free.append(job)
-                self._changed.notify()
+                self._wake(1)
 
     def close(self) -> None:
         """Say that no more jobs will come."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
-            self._changed.notify_all()
+            self._wake(self._sleepers)
 
     def take(self, most: int) -> list[Job]:
         """Wait for jobs and take up to ``most``; none means that there will be no more."""
-        with self._changed:
-            while True:
+        while True:
+            with self._lock:
                 jobs = self._claim(most)
                 if jobs or (self._is_closed and not self._held):
                     return jobs
-                self._changed.wait()
+                self._sleepers += 1
+            self._alarm.get()
 
     def finish(self, jobs: Iterable[Job]) -> None:
         """Say that jobs are done, and let those go that waited for their sessions."""
-        with self._changed:
+        with self._lock:
             for key in {job.key for job in jobs if job.key is not None}:
                 self._free.extend(self._held.pop(key))
-            if self._free or self._is_closed:
-                self._changed.notify_all()
+            self._wake(self._sleepers if self._is_closed else len(self._free))
+
+    def _wake(self, most: int) -> None:
+        for _ in range(min(most, self._sleepers)):
+            self._sleepers -= 1
+            self._alarm.put(None)
 
     def _claim(self, most: int) -> list[Job]:
         claimed: set[Key] = set()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
 from hansard.core.errors import Conflict, Corrupt, InvalidInput, Unavailable
@@ -33,8 +34,10 @@ LONERS = 6
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_MS = 2_000  # of one try; tries go on until the deadline
 STATEMENT_TIMEOUT_MS = 60_000
+IDLE_TIMEOUT_MS = 10_000  # after which the locks of a client that vanished are let go
 VERSION_MIN = 140_000
 _PAUSE_MAX_S = 0.25
+_WAIT_S = 0.1  # how often a wait for the server looks at the clock
 _LISTEN_AGAIN_S = 0.5  # how long a listener that lost its connection waits for another
 _GATHER_S = 0.01  # how long announcements are gathered before they are published
 
@@ -43,6 +46,7 @@ _GATHER_S = 0.01  # how long announcements are gathered before they are publishe
 _SESSION: Final = {
     "lock_timeout": LOCK_TIMEOUT_MS,
     "statement_timeout": STATEMENT_TIMEOUT_MS,
+    "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS,
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",
@@ -50,7 +54,17 @@ _SESSION: Final = {
 
 # Classes and codes after which nothing has happened and the whole may be run again.
 _RETRY_CLASSES = ("08", "53", "57P")
-_RETRY_CODES = frozenset({"40001", "40P01", "55P03", "57014", "25006"})
+_RETRY_CODES = frozenset({"40001", "40P01", "55P03", "57014", "25006", "25P03"})
+
+# A server answers within its statement_timeout and a little more, or not at all.
+_ANSWER_MARGIN_S = 1.0
+
+# When the server's present life began: a crash ends it, also one that the postmaster survives.
+_GREETING = """
+    SELECT concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()),
+        (SELECT extract(epoch FROM stats_reset) FROM pg_stat_wal)),
+        (SELECT setting::integer FROM pg_settings WHERE name = 'statement_timeout')
+"""
 
 
 class PostgresEngine:
@@ -102,7 +116,7 @@ class PostgresConnection:
         self._url = url
         self._deadline_s = deadline_s
         self._counters = counters
-        self._opened: psycopg.Connection[Row] | None = None
+        self._opened: _Connection | None = None
 
     def run(self, fn: Callable[[Tx], T], *, read_only: bool, deadline: float | None = None) -> T:
         """Run ``fn`` in a transaction, again if that can change the outcome."""
@@ -145,14 +159,15 @@ class PostgresConnection:
 
     def _run_once(self, fn: Callable[[Tx], T], attempt: _Attempt, *, read_only: bool) -> T:
         connection = self._open()
+        attempt.life = connection.life
         try:
-            with connection.pipeline():
+            with connection.pipeline() as pipeline:
                 if read_only:
                     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 else:
                     connection.execute("BEGIN")
                     attempt.transaction = connection.execute("SELECT pg_current_xact_id()::text")
-                attempt.result = fn(_PostgresTx(connection))
+                attempt.result = fn(_PostgresTx(connection, pipeline))
                 if not read_only:
                     attempt.read_id()
                 attempt.may_have_committed = not read_only
@@ -174,25 +189,34 @@ class PostgresConnection:
 
     def _is_committed(self, attempt: _Attempt, deadline: float, error: psycopg.Error) -> bool:
         """Ask the server what became of a transaction whose COMMIT got no good answer."""
-        while True:
-            try:
-                row = (
-                    self._open()
-                    .execute("SELECT pg_xact_status(%s::text::xid8)", (attempt.transaction_id,))
-                    .fetchone()
-                )
-                status = row[0] if row else None
-                if status in {"committed", "aborted"}:
-                    return bool(status == "committed")
-            except psycopg.Error:
-                self.close()
-            if time.monotonic() > deadline:
-                raise Unavailable(
-                    "the database did not say whether it kept the change; send it again with "
-                    "the same ids",
-                    code="outcome_unknown",
-                ) from error
+        while (fate := self._find_fate(attempt)) is None and time.monotonic() < deadline:
             time.sleep(random.uniform(0, _PAUSE_MAX_S))  # noqa: S311 - jitter
+        if fate in {"committed", "aborted"}:
+            return fate == "committed"
+        raise Unavailable(
+            "the database did not say whether it kept the change; send it again with the same ids",
+            code="outcome_unknown",
+        ) from error
+
+    def _find_fate(self, attempt: _Attempt) -> str | None:
+        """Ask what became of a transaction; None if that cannot be said yet.
+
+        A crash forgets the ids of the transactions that it loses, and gives them to others:
+        after one, "committed" may be said of another's, and an id of the future was ours.
+        """
+        try:
+            connection = self._open()
+            row = connection.execute(
+                "SELECT pg_xact_status(%s::text::xid8)", (attempt.transaction_id,)
+            ).fetchone()
+        except psycopg.errors.InvalidParameterValue:
+            return "aborted"
+        except psycopg.Error:
+            self.close()
+            return None
+        if row == ("committed",) and connection.life != attempt.life:
+            return "unknown"
+        return row[0] if row in {("committed",), ("aborted",)} else None
 
     def _is_retryable(self, error: psycopg.Error) -> bool:
         state = error.sqlstate or ""
@@ -200,7 +224,7 @@ class PostgresConnection:
             return isinstance(error, psycopg.OperationalError)
         return state.startswith(_RETRY_CLASSES) or state in _RETRY_CODES
 
-    def _open(self) -> psycopg.Connection[Row]:
+    def _open(self) -> _Connection:
         if self._opened is None:
             self._opened = open_connection(self._url)
         return self._opened
@@ -213,6 +237,7 @@ class _Attempt:
         self.result: Any = None
         self.transaction: psycopg.Cursor[Row] | None = None
         self.transaction_id = ""
+        self.life = ""
         self.may_have_committed = False
 
     def read_id(self) -> None:
@@ -223,15 +248,18 @@ class _Attempt:
 class _PostgresTx:
     dialect: Dialect = "postgres"
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+    def __init__(self, connection: psycopg.Connection[Row], pipeline: psycopg.Pipeline) -> None:
         self._connection = connection
+        self._pipeline = pipeline
         self._queries = load("postgres")
 
     def rows(self, query: str, /, options: Sequence[str] = (), **params: object) -> list[Row]:
         found = self._queries[query]
         if found.options:
             found = found.with_options(options)
-        return self._execute(found, [params[name] for name in found.arguments]).fetchall()
+        cursor = self._execute(found, [params[name] for name in found.arguments])
+        self._answer()
+        return cursor.fetchall()
 
     def run(self, query: str, /, **params: object) -> None:
         found = self._queries[query]
@@ -239,11 +267,16 @@ class _PostgresTx:
 
     def look_up(self, *lookups: ForRows) -> list[list[Row]]:
         cursors = [self._execute_for(lookup) if lookup[1] else None for lookup in lookups]
+        self._answer()
         return [cursor.fetchall() if cursor else [] for cursor in cursors]
 
     def many(self, *writes: ForRows) -> None:
         if some := [write for write in writes if write[1]]:
             self._execute_for(*some)
+
+    def _answer(self) -> None:
+        """Wait for the answers; now the server counts how long a transaction stands idle."""
+        self._pipeline.sync()
 
     def _execute_for(self, *writes: ForRows) -> psycopg.Cursor[Row]:
         """Execute queries for their rows as one statement, a column being one array."""
@@ -255,20 +288,49 @@ class _PostgresTx:
         return psycopg.RawCursor(self._connection).execute(query.by_number, arguments, binary=True)
 
 
-def open_connection(url: str) -> psycopg.Connection[Row]:
-    """Connect with the settings that every connection to a record has."""
-    given = psycopg.conninfo.conninfo_to_dict(url).get("options") or ""
+class _Connection(psycopg.Connection[Row]):
+    """A connection that gives up a server which has fallen silent.
+
+    Attributes:
+        life: Names the server's life, from its start to its next crash.
+        answer_timeout_s: Longest wait for an answer; None is for ever.
+    """
+
+    life = ""
+    answer_timeout_s: float | None = CONNECT_TIMEOUT_S
+
+    def wait(self, gen: PQGen[T], interval: float = _WAIT_S, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, timeout or self.answer_timeout_s)
+        except psycopg.errors.PipelineAborted:
+            raise
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None:  # lost, or silent for too long: not to be used again
+                self.close()
+            raise
+
+
+def open_connection(url: str) -> _Connection:
+    """Connect with the settings that every connection to a record has, or those of the URL."""
+    given = psycopg.conninfo.conninfo_to_dict(url)
     ours = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
-    connection: psycopg.Connection[Row] = psycopg.connect(
-        url,
-        autocommit=True,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        prepare_threshold=1,
-        application_name="hansard",
-        options=f"{ours} {given}",
-        keepalives_idle=10,
-        tcp_user_timeout=10_000,
-    )
+    parameters: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "keepalives_idle": 10,
+        "tcp_user_timeout": 10_000,
+        "application_name": "hansard",
+        **given,
+        "options": f"{ours} {given.get('options') or ''}",
+    }
+    connection = _Connection.connect(autocommit=True, prepare_threshold=1, **parameters)
+    try:
+        row = connection.execute(_GREETING).fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    assert row is not None
+    connection.life, limit_ms = row
+    connection.answer_timeout_s = limit_ms / 1000 + _ANSWER_MARGIN_S if limit_ms else None
     return connection
 
 

@@ -178,7 +178,7 @@ def advance(heads: Iterable[Head]) -> ForRows:
                 head.version,
                 head.message_count,
                 head.turn_count,
-                *head.usage.values(),
+                *head.usage,
                 head.digest,
                 head.updated_at_us,
                 head.tenant_id,

@@ -291,9 +291,7 @@ def _event(head: Head, turn: NewTurn, receipt: TurnReceipt) -> Row:
 
 def write_receipt(receipt: TurnReceipt) -> str:
     """Write a receipt as it is kept, to be told again."""
-    return json.dumps(
-        (receipt.first_seq, receipt.last_seq, receipt.version, receipt.usage.values())
-    )
+    return json.dumps((receipt.first_seq, receipt.last_seq, receipt.version, receipt.usage))
 
 
 def _load(turn_id: str, told: str) -> TurnReceipt:

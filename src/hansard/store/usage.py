@@ -28,7 +28,7 @@ def row_of(head: Head, entry: NewUsage, turn_id: str | None, recorded_at_us: int
 
 def add_to_models(sums: Mapping[tuple[str, str, str, str], UsageTotals]) -> ForRows:
     """Add to the sums by (tenant, session, provider, model), in one order."""
-    return "model_usage_add", [(*key, *sums[key].values()) for key in sorted(sums)]
+    return "model_usage_add", [(*key, *sums[key]) for key in sorted(sums)]
 
 
 def list_models(tx: Tx, actor: Actor, session_id: str) -> list[ModelUsage]:
