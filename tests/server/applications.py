@@ -45,9 +45,7 @@ async def application(
     url: str, *, access: AccessSettings | None = None, limits: LimitSettings | None = None
 ) -> AsyncIterator[Edge]:
     """Give a started application on a database."""
-    settings = replace(
-        QUIET, access=access or AccessSettings(), limits=limits or LimitSettings()
-    )
+    settings = replace(QUIET, access=access or AccessSettings(), limits=limits or LimitSettings())
     async with started(create_app(open_database(url), settings)) as app:
         yield app
 

@@ -43,7 +43,7 @@ async def test_create_with_a_taken_id_answers_409(api: Api) -> None:
 
 
 async def test_session_answers_with_every_field(api: Api) -> None:
-    given = {
+    given: dict[str, Any] = {
         "title": "T",
         "agent": "local/a",
         "model": "m",
@@ -131,7 +131,9 @@ async def test_put_without_messages_empties(api: Api) -> None:
 
 async def test_patch_merges_cost_data_and_names_what_changed(api: Api) -> None:
     await make(api, messages=dialogue(1), cost_data={"a": 1, "b": {"x": 1}})
-    answer = await api.patch("/v1/sessions/s", json={"cost_data": {"b": None, "c": 2}, "title": "T"})
+    answer = await api.patch(
+        "/v1/sessions/s", json={"cost_data": {"b": None, "c": 2}, "title": "T"}
+    )
     body = answer.json()
     assert answer.status_code == 200
     assert body["cost_data"] == {"a": 1, "b": None, "c": 2}
@@ -226,9 +228,7 @@ async def test_one_of_many_conditional_writers_wins(api: Api) -> None:
     await make(api)
     answers = await asyncio.gather(
         *(
-            api.put(
-                "/v1/sessions/s", json={"messages": dialogue(n)}, headers={"If-Match": '"1"'}
-            )
+            api.put("/v1/sessions/s", json={"messages": dialogue(n)}, headers={"If-Match": '"1"'})
             for n in range(1, 9)
         )
     )

@@ -1,0 +1,220 @@
+"""Every route, tried by a stranger of another tenant and by another owner of the same one.
+
+Driven by the endpoint table: a route without a case fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from hansard.core.actors import SCOPE_ALL_SESSIONS
+from hansard.server.endpoints import ENDPOINTS
+from hansard.settings import AccessSettings
+from tests.places import Place
+from tests.samples import dialogue
+from tests.server.applications import application, client_of, keys_of
+
+SESSION = "/v1/sessions/{session_id}"
+OPEN = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/healthz")}
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a route that names a session is called, with a body that its owner may send."""
+
+    body: Any = None
+    query: str = ""
+
+
+NAMES_A_SESSION = {
+    ("GET", SESSION): Case(),
+    ("HEAD", SESSION): Case(),
+    ("PUT", SESSION): Case({"messages": []}),
+    ("PATCH", SESSION): Case({"title": "mine", "cost_data": {"a": 1}}),
+    ("DELETE", SESSION): Case(),
+    ("GET", f"{SESSION}/cost_data"): Case(),
+    ("GET", f"{SESSION}/messages"): Case(),
+    ("POST", f"{SESSION}/messages"): Case({"messages": dialogue(1)}),
+    ("GET", f"{SESSION}/turns"): Case(),
+    ("POST", f"{SESSION}/turns"): Case({"turn_id": "t", "messages": dialogue(1)}, "?create=true"),
+    ("GET", f"{SESSION}/usage"): Case(),
+    ("POST", f"{SESSION}/usage"): Case({"event_id": "e", "input_tokens": 1}),
+    ("GET", f"{SESSION}/events"): Case(),
+    ("POST", f"{SESSION}/fork"): Case({}),
+    ("POST", f"{SESSION}/revert"): Case({"to_message_index": 0}),
+    ("GET", f"{SESSION}/verify"): Case(),
+    ("GET", f"{SESSION}/export"): Case(),
+}
+# Where another tenant may use the same id for a session of its own.
+MAKES_A_SESSION = {("PUT", SESSION), ("POST", f"{SESSION}/turns")}
+# Where no session is named; what they give is tried below.
+NAMES_NONE = {
+    ("POST", "/v1/sessions"),
+    ("GET", "/v1/sessions"),
+    ("POST", "/v1/sessions/import"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+}
+
+
+@dataclass
+class People:
+    """Who calls."""
+
+    alice: httpx.AsyncClient
+    bob: httpx.AsyncClient
+    auditor: httpx.AsyncClient
+    stranger: httpx.AsyncClient
+    nobody: httpx.AsyncClient
+    place: Place
+
+
+@pytest.fixture
+async def people(record_url: str) -> AsyncIterator[People]:
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(
+            application(record_url, access=AccessSettings(auth="key"))
+        )
+
+        async def enter(tenant: str, owner: str, *scopes: str) -> httpx.AsyncClient:
+            key, _ = await keys_of(app).create(tenant, owner, scopes)
+            return await stack.enter_async_context(client_of(app, key))
+
+        people = People(
+            alice=await enter("acme", "alice"),
+            bob=await enter("acme", "bob"),
+            auditor=await enter("acme", "auditor", SCOPE_ALL_SESSIONS),
+            stranger=await enter("umbrella", "alice", SCOPE_ALL_SESSIONS),
+            nobody=await stack.enter_async_context(client_of(app)),
+            place=Place(kind="", url="", database_url=record_url),
+        )
+        await people.alice.post(
+            "/v1/sessions",
+            json={"session_id": "s", "title": "secret", "messages": dialogue(2)},
+        )
+        yield people
+
+
+async def send(client: httpx.AsyncClient, route: tuple[str, str], case: Case) -> httpx.Response:
+    method, path = route
+    url = path.replace("{session_id}", "s") + case.query
+    return await client.request(method, url, json=case.body)
+
+
+def test_every_route_has_a_case() -> None:
+    routes = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
+    assert routes == NAMES_A_SESSION.keys() | NAMES_NONE | OPEN
+
+
+@pytest.mark.parametrize(
+    ("who", "route"),
+    [
+        (who, route)
+        for route in NAMES_A_SESSION
+        for who in ("bob", "stranger")
+        if who == "bob" or route not in MAKES_A_SESSION
+    ],
+    ids=str,
+)
+async def test_session_of_another_is_not_found(
+    people: People, who: str, route: tuple[str, str]
+) -> None:
+    before = people.place.dump()
+    answer = await send(getattr(people, who), route, NAMES_A_SESSION[route])
+    assert answer.status_code == 404
+    assert people.place.dump() == before
+    if route not in MAKES_A_SESSION:  # no difference to a session that does not exist
+        unknown = (route[0], route[1].replace("{session_id}", "nobody-has-this"))
+        missing = await send(getattr(people, who), unknown, NAMES_A_SESSION[route])
+        assert missing.status_code == 404
+        assert missing.text.replace("nobody-has-this", "s") == answer.text
+
+
+@pytest.mark.parametrize("route", sorted(MAKES_A_SESSION), ids=" ".join)
+async def test_tenants_may_use_the_same_id(people: People, route: tuple[str, str]) -> None:
+    before = (await people.alice.get("/v1/sessions/s")).json()
+    assert (await send(people.stranger, route, NAMES_A_SESSION[route])).is_success
+    assert (await people.alice.get("/v1/sessions/s")).json() == before
+    assert (await people.stranger.get("/v1/sessions/s")).json()["title"] is None
+
+
+@pytest.mark.parametrize("who", ["alice", "auditor"])
+@pytest.mark.parametrize(
+    "route",
+    [route for route in NAMES_A_SESSION if route[1] != f"{SESSION}/events"],
+    ids=" ".join,
+)
+async def test_owner_and_scope_open_a_session(
+    people: People, route: tuple[str, str], who: str
+) -> None:
+    answer = await send(getattr(people, who), route, NAMES_A_SESSION[route])
+    assert answer.is_success
+
+
+@pytest.mark.parametrize("route", sorted(NAMES_A_SESSION.keys() | NAMES_NONE), ids=" ".join)
+async def test_route_needs_credentials(people: People, route: tuple[str, str]) -> None:
+    before = people.place.dump()
+    answer = await send(people.nobody, route, NAMES_A_SESSION.get(route, Case()))
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert people.place.dump() == before
+
+
+@pytest.mark.parametrize("route", sorted(OPEN), ids=" ".join)
+async def test_health_is_open(people: People, route: tuple[str, str]) -> None:
+    assert (await send(people.nobody, route, Case())).status_code == 200
+
+
+async def test_list_shows_only_what_is_in_reach(people: People) -> None:
+    await people.bob.post("/v1/sessions", json={"session_id": "b"})
+    await people.stranger.post("/v1/sessions", json={"session_id": "u"})
+
+    async def ids(client: httpx.AsyncClient, query: str = "") -> list[str]:
+        page = (await client.get(f"/v1/sessions?sort=created_at{query}")).json()
+        return [item["session_id"] for item in page["sessions"]]
+
+    assert await ids(people.alice) == ["s"]
+    assert await ids(people.bob) == ["b"]
+    assert await ids(people.auditor) == ["s", "b"]
+    assert await ids(people.auditor, "&owner=bob") == ["b"]
+    assert await ids(people.bob, "&owner=alice") == []
+    assert await ids(people.bob, "&search=secret") == []
+    assert await ids(people.stranger) == ["u"]
+
+
+async def test_cursor_of_another_is_refused(people: People) -> None:
+    await people.alice.post("/v1/sessions", json={})
+    cursor = (await people.alice.get("/v1/sessions?limit=1")).json()["next_cursor"]
+    for client in (people.bob, people.stranger):
+        answer = await client.get("/v1/sessions", params={"cursor": cursor})
+        assert answer.json()["error"]["code"] == "invalid_cursor"
+
+
+async def test_taken_id_is_a_conflict_within_the_tenant_only(people: People) -> None:
+    assert (await people.bob.post("/v1/sessions", json={"session_id": "s"})).status_code == 409
+    assert (await people.stranger.post("/v1/sessions", json={"session_id": "s"})).status_code == 201
+
+
+async def test_new_sessions_belong_to_who_makes_them(people: People) -> None:
+    document = (await people.alice.get("/v1/sessions/s/export")).content
+    imported = (await people.bob.post("/v1/sessions/import", content=document)).json()
+    made: dict[str, str] = {
+        "imported": imported["sessions"][0]["session_id"],
+        "created": (await people.bob.post("/v1/sessions", json={})).json()["session_id"],
+    }
+    await people.bob.put("/v1/sessions/saved", json={})
+    await people.bob.post("/v1/sessions/turned/turns?create=true", json={"messages": dialogue(1)})
+    for session_id in (*made.values(), "saved", "turned"):
+        assert (await people.bob.get(f"/v1/sessions/{session_id}")).json()["owner"] == "bob"
+        assert (await people.alice.get(f"/v1/sessions/{session_id}")).status_code == 404
+
+
+async def test_metrics_name_no_tenant(people: People) -> None:
+    text = (await people.alice.get("/metrics")).text
+    assert not any(word in text for word in ("acme", "umbrella", "alice", "secret"))
