@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -66,14 +67,26 @@ def test_foreign_database_is_refused(sqlite_url: str) -> None:
     assert "foreign_database" in Shell(sqlite_url)("db", "migrate", code=5).stderr
 
 
-def test_damage_is_an_integrity_error(local: Shell, tmp_path: Path) -> None:
-    path = tmp_path / "record.db"
-    content = bytearray(path.read_bytes())
-    assert len(content) > 3 * 4096
-    content[4096:] = b"\xff" * (len(content) - 4096)
-    path.write_bytes(content)
+def test_damage_everywhere_is_an_integrity_error(local: Shell, tmp_path: Path) -> None:
+    overwrite(tmp_path / "record.db", slice(4_096, None))
     local("db", "check", code=6)
     local("list", code=6)
+
+
+def test_damage_in_an_index_is_found(local: Shell, tmp_path: Path) -> None:
+    place = Place(kind="sqlite", url=local.url, database_url=local.url)
+    query = "SELECT rootpage FROM sqlite_schema WHERE name = 'sessions_updated'"
+    ((page,),) = place.execute(query)
+    overwrite(tmp_path / "record.db", slice(4_096 * (page - 1), 4_096 * page))
+    outcome = local("db", "check", "--json", code=6)
+    assert outcome.json()["damage"] != []
+    assert json.loads(outcome.stderr)["error"]["code"] == "database_corrupt"
+
+
+def overwrite(path: Path, part: slice) -> None:
+    content = bytearray(path.read_bytes())
+    content[part] = b"\xff" * len(content[part])
+    path.write_bytes(content)
 
 
 def test_something_else_than_a_database_is_an_integrity_error(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_list_filters(shell: Shell, options: list[str], found: list[str]) -> Non
     assert [session["session_id"] for session in listed] == found
 
 
-def test_list_without_limit_goes_through_all_pages(local: Shell) -> None:
+def test_what_is_not_limited_goes_through_all_pages(local: Shell) -> None:
     async def fill(record: SessionService) -> None:
         for number in range(1_003):
             await record.create(session_id=f"n{number}")
@@ -63,6 +63,7 @@ def test_list_without_limit_goes_through_all_pages(local: Shell) -> None:
     local.act(fill)
     assert len(local("list", "--json", "-n", "0").lines()) == 1_005
     assert len(local("list", "--json", "-n", "1001").lines()) == 1_001
+    assert len(local("verify", "--all", "--json").lines()) == 1_005
 
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-13-01", "2026-01-31 12:00", "d", "99999999d"])

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hansard import SessionService
+from hansard.cli.tail import followed
 from tests.cli.conftest import Shell
 from tests.samples import assistant, dialogue, user
 
@@ -58,6 +61,28 @@ def test_control_characters_do_not_reach_the_terminal(local: Shell) -> None:
     assert "a\\x1b[2Jb\\r\n\tc\n" in local("tail", "first", "-n", "1").stdout
     assert "\x1b" not in local("list").stdout
     assert "\x1b" not in local("show", "first").stdout
+
+
+async def test_followed_session_gives_what_comes_and_what_came_instead(
+    record: SessionService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = await record.create(messages=dialogue(2, "old"))
+    await record.append_messages(seen.id, dialogue(1, "new"))
+    messages = followed(record, seen, position=1)
+    first = await anext(messages)
+    await record.update(seen.id, title="not a message")
+    await record.save_messages(seen.id, [*dialogue(1, "old"), user("other")])
+    second = await anext(messages)
+    await record.revert(seen.id, 1)
+    await record.append_messages(seen.id, dialogue(1, "last"))
+    third = await anext(messages)
+    assert [(m.seq, m.body["content"]) for m in (first, second, third)] == [
+        (2, "new 0"),
+        (1, "other"),
+        (1, "last 0"),
+    ]
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["the messages from 1 on were taken back"] * 2
 
 
 def test_follow_writes_what_comes_and_says_what_was_taken_back(local: Shell) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import hansard
 from hansard import compose
@@ -16,15 +16,6 @@ T = TypeVar("T")
 
 LAST = "@last"
 CANDIDATES_MAX = 10  # named when a prefix is ambiguous
-
-
-@runtime_checkable
-class FindsIds(Protocol):
-    """A record that knows which ids begin with a text."""
-
-    async def find_ids(self, prefix: str, *, limit: int = 10) -> Sequence[str]:
-        """Return ids in order."""
-        ...
 
 
 def run(given: Settings, action: Callable[[SessionService], Awaitable[T]]) -> T:
@@ -85,8 +76,6 @@ async def find_session(record: SessionService, name: str) -> str:
         if not page.items:
             raise NotFound("there is no session yet")
         return page.items[0].id
-    if not isinstance(record, FindsIds):
-        return name
     found = await record.find_ids(name, limit=CANDIDATES_MAX + 1)
     if not found:
         raise NotFound(f"no session {name!r}", session_id=name)

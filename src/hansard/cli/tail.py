@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import click
 
 from hansard.cli import payloads, records, texts
@@ -10,6 +12,7 @@ from hansard.cli.options import as_json, takes_settings
 from hansard.core.events import Event
 from hansard.core.messages import Message
 from hansard.core.paging import LIMIT_MAX
+from hansard.core.sessions import Session
 from hansard.face import SessionService
 from hansard.settings import Settings
 
@@ -43,15 +46,23 @@ def tail(given: Settings, *, session: str, count: int, follow: bool, as_json: bo
         for message in messages:
             write(message)
         position = messages[-1].seq if messages else seen.message_count - 1
-        if not follow:
-            return
-        async for event in record.events(session_id, since=seen.version):
-            position = _cut_back(event, position)
-            async for message in record.messages(session_id, after=position):
+        if follow:
+            async for message in followed(record, seen, position):
                 write(message)
-                position = message.seq
 
     records.run(given, act)
+
+
+async def followed(record: SessionService, seen: Session, position: int) -> AsyncIterator[Message]:
+    """Iterate over the messages after ``position`` as they come, without end.
+
+    ``seen`` is the session as it was before the messages up to ``position`` were read.
+    """
+    async for event in record.events(seen.id, since=seen.version):
+        position = _cut_back(event, position)
+        async for message in record.messages(seen.id, after=position):
+            yield message
+            position = message.seq
 
 
 def _cut_back(event: Event, position: int) -> int:
