@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from hansard.cli.documents import DATABASES
-from hansard.store.imports import KEEPS_IDS
+from hansard.store.foreign import SOURCES
 from tests.cli.conftest import Shell
+from tests.foreign import ForeignDatabase
 from tests.places import Place
+from tests.samples import user
 
 
 def test_export_writes_the_document_alone(shell: Shell) -> None:
@@ -127,8 +129,37 @@ def test_database_through_a_server_is_refused(place: Place, shell: Shell) -> Non
         assert "invalid_source" in shell("import", "--from", "cleveragents-db", url, code=2).stderr
 
 
-def test_databases_are_those_whose_ids_are_kept() -> None:
-    assert set(DATABASES) == KEEPS_IDS
+@pytest.mark.parametrize(
+    ("engine", "as_url"), [("sqlite", False), ("sqlite", True), ("postgres", True)]
+)
+def test_database_of_another_system_is_brought_in_with_its_ids(
+    engine: str, as_url: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = str(request.getfixturevalue(f"{engine}_url"))
+    other = ForeignDatabase(url)
+    other.run(
+        "CREATE TABLE sessions (session_id TEXT PRIMARY KEY, messages TEXT NOT NULL,"
+        " created_at TEXT NOT NULL, updated_at TEXT NOT NULL, cost_data TEXT)"
+    )
+    other.insert(
+        "sessions",
+        session_id="old-1",
+        messages=[user("hi")],
+        created_at="2026-04-01T12:00:00+00:00",
+        updated_at="2026-04-01T13:00:00+00:00",
+        cost_data={"input_tokens": 5},
+    )
+    shell = Shell(f"sqlite:///{tmp_path / 'new.db'}")
+    source = url if as_url else url.removeprefix("sqlite:///")
+    report = shell("import", "--from", "fipsagents-db", source, "--json").json()
+    assert report["id_map"] == {"old-1": "old-1"}
+    shown = shell("show", "old-1", "--json").json()
+    assert shown["created_at"] == "2026-04-01T12:00:00.000000Z"
+    assert shown["cost_data"] == {"input_tokens": 5}
+
+
+def test_databases_are_those_that_can_be_read() -> None:
+    assert set(DATABASES) == set(SOURCES)
 
 
 def test_file_is_private(local: Shell) -> None:
