@@ -229,14 +229,13 @@ def check_changes(
 
 
 def check_object(value: Mapping[str, Any] | None, field: str) -> dict[str, Any]:
-    """Return a JSON object that the record can hold; None is an empty one."""
+    """Return a copy of a JSON object that the record can hold; None is an empty one."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise InvalidInput(f"{field} must be an object", code="invalid_field", field=field)
-    strict_json.canonicalize(value)
-    strict_json.dumps(value)
-    return dict(value)
+    checked: dict[str, Any] = strict_json.loads(strict_json.dumps(value))
+    return checked
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

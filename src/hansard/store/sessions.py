@@ -32,6 +32,10 @@ Untouched = tuple[str, int, int]
 """Id, number of messages and last change of a session that may be purged."""
 
 
+# Columns of session_get.
+_TITLE, _METADATA, _COST_DATA, _ARCHIVED, _COUNT, _VERSION, _UPDATED = 3, 6, 7, 8, 11, 13, 23
+
+
 @dataclass(slots=True)
 class Head:
     """The part of a locked session that appends move forward."""
@@ -200,47 +204,26 @@ def update(
 ) -> UpdateReceipt:
     """Apply changes; one that changes nothing leaves the version as it is."""
     lock(tx, actor, session_id, expected_version=expected_version)
-    old = get(tx, actor, session_id)
-    new = replace(
-        old,
-        title=old.title if changes.title is UNSET else changes.title,
-        metadata=old.metadata if changes.metadata is UNSET else changes.metadata,
-        archived=old.archived if changes.archived is UNSET else changes.archived,
-        cost_data=merge(old.cost_data, changes.cost_data or {}),
-    )
-    names = tuple(changes.names())
-    if _same(new, old):
-        return UpdateReceipt(session=old, changes=names)
-    new = replace(new, version=old.version + 1, updated_at_us=max(now_us, old.updated_at_us))
     key = {"tenant_id": actor.tenant_id, "session_id": session_id}
-    tx.run("session_touch", version=new.version, updated_at_us=new.updated_at_us, **key)
+    row = tx.rows("session_get", (), **key)[0]
+    new = _described(row, changes)
+    names = tuple(changes.names())
+    if new == row:
+        return UpdateReceipt(session=_session(row), changes=names)
+    version, updated_at_us = row[_VERSION] + 1, max(now_us, row[_UPDATED])
+    tx.run("session_touch", version=version, updated_at_us=updated_at_us, **key)
     tx.run(
         "session_details_update",
-        title=new.title,
-        archived=new.archived,
-        metadata=strict_json.dumps(new.metadata),
-        cost_data=strict_json.dumps(new.cost_data),
+        title=new[_TITLE],
+        archived=bool(new[_ARCHIVED]),
+        metadata=new[_METADATA],
+        cost_data=new[_COST_DATA],
         **key,
     )
-    tx.many(
-        (
-            "event_insert",
-            [
-                (
-                    actor.tenant_id,
-                    session_id,
-                    new.version,
-                    "session.updated",
-                    None,
-                    None,
-                    None,
-                    new.message_count,
-                    now_us,
-                )
-            ],
-        )
-    )
-    return UpdateReceipt(session=new, changes=names)
+    event = (*key.values(), version, "session.updated", None, None, None, row[_COUNT], now_us)
+    tx.many(("event_insert", [event]))
+    session = replace(_session(new), version=version, updated_at_us=updated_at_us)
+    return UpdateReceipt(session=session, changes=names)
 
 
 def delete(tx: Tx, actor: Actor, session_id: str) -> None:
@@ -286,13 +269,19 @@ def _created(tenant_id: str, session: NewSession) -> Row:
     return (tenant_id, session.id, 1, "session.created", None, None, None, 0, session.at_us)
 
 
-def _same(new: Session, old: Session) -> bool:
-    """Compare as JSON: 1 and True are equal in Python and differ in a record."""
-    parts = [
-        [session.title, session.archived, session.metadata, session.cost_data]
-        for session in (new, old)
-    ]
-    return json.dumps(parts[0]) == json.dumps(parts[1])
+def _described(row: Row, changes: SessionChanges) -> Row:
+    """Apply changes to a row of ``session_get``, whose documents are texts."""
+    new = list(row)
+    if changes.title is not UNSET:
+        new[_TITLE] = changes.title
+    if changes.archived is not UNSET:
+        new[_ARCHIVED] = type(row[_ARCHIVED])(changes.archived)
+    if changes.metadata is not UNSET:
+        new[_METADATA] = strict_json.dumps(changes.metadata)
+    if changes.cost_data:
+        merged = merge(json.loads(row[_COST_DATA]), changes.cost_data)
+        new[_COST_DATA] = strict_json.dumps(merged)
+    return tuple(new)
 
 
 def _like(text: str) -> str:
