@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,23 @@ def test_failed_export_leaves_everything_as_it_was(local: Shell, tmp_path: Path)
     local("export", "none", "-o", str(path), "--force", code=3)
     assert path.read_text() == "precious"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_device_is_never_replaced(local: Shell) -> None:
+    assert "is not a file" in local("export", "first", "-o", "/dev/null", "--force", code=2).stderr
+
+
+def test_full_disk_is_an_error_and_no_traceback(local: Shell) -> None:
+    command = f"{sys.executable} -m hansard.cli export first --database {local.url} > /dev/full"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: [Errno 28]")
+    assert "Traceback" not in done.stderr
+
+
+def test_file_that_cannot_be_read_is_an_error(local: Shell) -> None:
+    outcome = local("import", "/proc/self/mem", "--json", code=1)
+    assert json.loads(outcome.stderr)["error"]["code"] == "system_error"
 
 
 def test_folder_that_is_not_there_is_named(local: Shell) -> None:

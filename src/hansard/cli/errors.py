@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import Any, Final
 
@@ -49,6 +50,12 @@ class RecordCommand(click.Command):
         except HansardError as exc:
             report(exc, as_json=bool(ctx.params.get("as_json")))
             ctx.exit(exit_code(exc))
+        except OSError as exc:  # a full disk, a file of somebody else's
+            if exc.errno == errno.EPIPE:
+                raise  # the reader has seen enough; click ends quietly
+            error = HansardError(str(exc), code="system_error")
+            report(error, as_json=bool(ctx.params.get("as_json")))
+            ctx.exit(EXIT_ERROR)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
 

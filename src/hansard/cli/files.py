@@ -31,7 +31,8 @@ def placed_whole(path: Path, *, force: bool) -> Iterator[Path]:
     After an error, what stood at ``path`` stands there still.
 
     Raises:
-        UsageError: If something stands at ``path`` and ``force`` was not given.
+        UsageError: If a file stands at ``path`` and ``force`` was not given, or if what
+            stands there is no file.
     """
     _refuse_existing(path, force=force)
     try:
@@ -51,6 +52,8 @@ def placed_whole(path: Path, *, force: bool) -> Iterator[Path]:
 
 
 def _refuse_existing(path: Path, *, force: bool) -> None:
+    if path.exists() and not path.is_file():
+        raise click.UsageError(f"{path} is not a file")
     if path.exists() and not force:
         raise click.UsageError(f"{path} exists; give --force to replace it")
 
