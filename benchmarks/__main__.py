@@ -1,0 +1,5 @@
+"""``python -m benchmarks`` is ``python -m benchmarks.table``."""
+
+from benchmarks.table import main
+
+main()

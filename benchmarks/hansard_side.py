@@ -1,0 +1,96 @@
+"""Hansard's side: a record, opened in this process, that callers append turns to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import hansard
+from benchmarks.children import Sample
+from benchmarks.turns import MESSAGES, USAGE, dialogue, session_id
+from hansard import SessionService
+
+T = TypeVar("T")
+
+
+class OpenRecord:
+    """An open record and an event loop: what every side of ours has."""
+
+    def __init__(self, *, url: str) -> None:
+        self._runner = asyncio.Runner()
+        self.record: SessionService = hansard.open(url)
+
+    def __enter__(self) -> Self:
+        self.run(self.record.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.run(self.record.__aexit__(kind, error, trace))
+        self._runner.close()
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await a call on this side's loop."""
+        return self._runner.run(call)
+
+
+class Appends(OpenRecord):
+    """``append_turn`` by so many callers at once, on so many sessions."""
+
+    def __init__(self, *, url: str, callers: int, sessions: int) -> None:
+        super().__init__(url=url)
+        self._callers = callers
+        self._sessions = sessions
+
+    def measure(self, amount: float) -> Sample:
+        """Append for so many seconds."""
+        return self.run(self._measure(amount))
+
+    async def _measure(self, seconds: float) -> Sample:
+        cpu, start = time.process_time(), time.perf_counter()
+        callers = (self._call(number, start + seconds) for number in range(self._callers))
+        counts = await asyncio.gather(*callers)
+        return Sample(sum(counts), time.perf_counter() - start, time.process_time() - cpu)
+
+    async def _call(self, number: int, until: float) -> int:
+        target = session_id(number % self._sessions)
+        first = time.time_ns()
+        done = 0
+        while time.perf_counter() < until:
+            turn_id = f"turn-{number}-{first + done}"
+            await self.record.append_turn(target, MESSAGES, usage=[USAGE], turn_id=turn_id)
+            done += 1
+        return done
+
+
+class Turns(OpenRecord):
+    """``append_turn`` to a history of a given length."""
+
+    def __init__(self, *, url: str, history: int) -> None:
+        super().__init__(url=url)
+        self._history = dialogue(history)
+
+    def measure(self, amount: float) -> Sample:
+        """Append so many turns to a new session."""
+        return self.run(self._measure(round(amount)))
+
+    async def _measure(self, turns: int) -> Sample:
+        target = (await self.record.create(messages=self._history)).id
+        start = time.perf_counter()
+        for number in range(turns):
+            await self.record.append_turn(target, MESSAGES, usage=[USAGE], turn_id=f"turn-{number}")
+        return Sample(turns, time.perf_counter() - start)
+
+
+async def create_sessions(url: str, count: int) -> None:
+    """Make the sessions that callers append to."""
+    async with hansard.open(url) as record:
+        for number in range(count):
+            await record.create(session_id=session_id(number))
