@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ PROMISES = 12
 
 _SECTION = re.compile(r"^## (\d+)\. [^\n]+\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _TEST = re.compile(r"`((?:tests|features|robot)/[\w/]+\.\w+)(?:::(\w+))?`")
+_FUNCTION = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
 SECTIONS = {int(number): text for number, text in _SECTION.findall(PAGE.read_text("utf-8"))}
 
 
@@ -37,9 +37,4 @@ def _exists(path: str, test: str) -> bool:
 
 @cache
 def _tests(file: Path) -> frozenset[str]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return frozenset(
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    )
+    return frozenset(_FUNCTION.findall(file.read_text(encoding="utf-8")))
