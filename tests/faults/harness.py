@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -55,9 +55,15 @@ class Load:
 
 
 async def run(
-    load: Load, record: SessionService, observer: DatabaseSessions, nemesis: Nemesis
+    load: Load,
+    records: Sequence[SessionService],
+    observer: DatabaseSessions,
+    nemesis: Nemesis,
 ) -> History:
-    """Let everybody work while ``nemesis`` does harm, then check what is left."""
+    """Let everybody work while ``nemesis`` does harm, then check what is left.
+
+    The callers share the records, which are all of one place.
+    """
     history = History()
     with seed_told(load.seed):
         async with asyncio.timeout(RUN_S):
@@ -66,7 +72,7 @@ async def run(
                 for session_id in load.session_ids:
                     readers.create_task(_poll(observer, history, session_id, ended))
                     readers.create_task(_follow(observer, history, session_id, ended))
-                await _work(load, record, observer, history, nemesis)
+                await _work(load, records, observer, history, nemesis)
                 ended.set()
                 history.note()
             await check_invariants(observer, history)
@@ -119,7 +125,7 @@ def seed_told(seed: object) -> Iterator[None]:
 
 async def _work(
     load: Load,
-    record: SessionService,
+    records: Sequence[SessionService],
     observer: DatabaseSessions,
     history: History,
     nemesis: Nemesis,
@@ -127,14 +133,17 @@ async def _work(
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as callers:
         for caller in range(load.callers):
+            record = records[caller % len(records)]
             callers.create_task(_call(record, history, load.turns(caller), stop))
         await nemesis(history)
         for session_id in load.session_ids:
             history.snapshots += await _snapshot(observer, history, session_id)
         await history.more(load.callers)
         stop.set()
-    for session_id in load.session_ids:
-        await send(record, history, make_turn(random.Random(load.seed), session_id, "last"))
+    for n, record in enumerate(records):
+        for session_id in load.session_ids:
+            sent = make_turn(random.Random(load.seed), session_id, f"last.{n}")
+            await send(record, history, sent)
 
 
 async def _call(

@@ -43,7 +43,7 @@ async def test_commit_whose_answer_is_lost_is_acknowledged_once(
         wire.cuts_answer = passes
 
     async with open_database(wire.url) as record, open_database(cluster_url) as observer:
-        await run(Load(seed=2), record, observer, cut)
+        await run(Load(seed=2), [record], observer, cut)
 
 
 @pytest.mark.parametrize("cuts", [30, pytest.param(500, marks=pytest.mark.faults)])
@@ -58,7 +58,7 @@ async def test_wire_that_is_cut_anywhere_changes_nothing(
         wire.cuts_request = wire.cuts_answer = passes
 
     async with open_database(wire.url) as record, open_database(cluster_url) as observer:
-        await run(Load(seed=3), record, observer, cut)
+        await run(Load(seed=3), [record], observer, cut)
 
 
 async def test_caller_who_was_told_nothing_gets_the_first_receipt(
@@ -144,7 +144,7 @@ async def test_silent_wire_gives_an_error_and_no_false_acknowledgement(
         open_database(url, retry_deadline_s=1.0) as record,
         open_database(cluster_url) as observer,
     ):
-        history = await run(Load(seed=4), record, observer, swallow)
+        history = await run(Load(seed=4), [record], observer, swallow)
     assert history.failures.keys() <= {"connection", "outcome_unknown", "overloaded"}
 
 

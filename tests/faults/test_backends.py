@@ -1,0 +1,50 @@
+"""Row 4: the server ends what it was doing for us, one backend at a time."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+
+import pytest
+
+from hansard.compose import open_database
+from tests.faults.harness import Load, run
+from tests.faults.history import History
+from tests.postgres import PostgresCluster, database_name
+
+ROUNDS = [5, pytest.param(100, marks=pytest.mark.faults)]
+OURS = "FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
+async def test_backends_that_are_ended_leave_no_half_turn(
+    cluster: PostgresCluster, cluster_url: str, function: str, rounds: int
+) -> None:
+    ours = OURS.format(database_name(cluster_url))
+
+    async def end(history: History) -> None:
+        for _ in range(rounds):
+            await history.more(10)
+            cluster.execute(f"SELECT {function}(pid) {ours}")
+
+    async with open_database(cluster_url) as record, open_database(cluster_url) as observer:
+        await run(Load(seed=40), [record], observer, end)
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+async def test_backend_that_is_killed_takes_the_others_down_and_no_turn_with_it(
+    cluster: PostgresCluster, cluster_url: str, rounds: int
+) -> None:
+    ours = OURS.format(database_name(cluster_url))
+    rng = random.Random(41)
+
+    async def kill(history: History) -> None:
+        for _ in range(rounds):
+            await history.more(20)
+            backends = cluster.execute(f"SELECT pid {ours}")
+            os.kill(rng.choice(backends)[0], signal.SIGKILL)
+
+    async with open_database(cluster_url) as record, open_database(cluster_url) as observer:
+        await run(Load(seed=41), [record], observer, kill)
