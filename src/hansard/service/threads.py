@@ -69,7 +69,7 @@ class Runner:
     async def append(self, item: Append) -> Any:
         """Run an append with the others that wait."""
         answer, done = self._inbox().expect()
-        self.database.append(item, done, key=item.key)
+        self.database.append(item, done, key=item.key, size_bytes=item.size_bytes)
         return await answer
 
     async def read_apart(self, fn: Callable[[Tx], T]) -> T:

@@ -30,6 +30,8 @@ ForRows = tuple[str, Sequence[Row]]
 """Name of a query, and rows of its parameters."""
 
 BATCH_MAX = 256  # appends in one transaction: keeps a failing batch cheap to repeat
+BATCH_BYTES = 4 * 1024 * 1024  # and what they bring, before the last: keeps a statement small
+BACKLOG_MAX = 10_000  # jobs that may wait: more could not be served before their deadline
 CLOSE_TIMEOUT_S = 30.0  # longest wait for the writes under way when a database is closed
 
 
@@ -181,9 +183,9 @@ class Database:
         lanes = self._loners if self.engine.loners else self._writers
         self._put(lanes, Job(fn, None, done, self._deadline(), key))
 
-    def append(self, item: Any, done: Done, *, key: Key) -> None:
+    def append(self, item: Any, done: Done, *, key: Key, size_bytes: int) -> None:
         """Add one item, which changes session ``key``, to the next batch."""
-        self._put(self._writers, Job(None, item, done, self._deadline(), key))
+        self._put(self._writers, Job(None, item, done, self._deadline(), key, size_bytes))
 
     def counters(self) -> Mapping[str, int]:
         """How many appends, batches, retries and conflicts there have been."""
@@ -213,6 +215,8 @@ class Database:
         with self._lock:
             if self._closed:
                 raise Unavailable("the record is closed", code="closed")
+            if lanes.backlog >= BACKLOG_MAX:
+                raise Unavailable("the record is overloaded", code="overloaded")
             lanes.put(job)
 
     def _start(self, serve: Callable[[Connection], None]) -> threading.Thread:
@@ -242,7 +246,7 @@ class Database:
 
     def _serve_gathered(self, connection: Connection) -> None:
         """Take all jobs that wait, run them in one transaction, then answer all."""
-        while jobs := self._writers.take(BATCH_MAX):
+        while jobs := self._writers.take(BATCH_MAX, most_bytes=BATCH_BYTES):
             appends = [job for job in jobs if job.fn is None]
             for job, outcome in self._run_appends(connection, appends):
                 if outcome is DEFERRED:

@@ -36,6 +36,7 @@ class Job:
     Attributes:
         deadline: Moment of the monotonic clock after which nobody waits for it any more.
         key: Session that it changes, if it does.
+        size_bytes: What an item adds to its batch.
     """
 
     fn: Callable[[Tx], Any] | None
@@ -43,6 +44,7 @@ class Job:
     done: Done
     deadline: float
     key: Key | None = None
+    size_bytes: int = 0
 
 
 class Lanes:
@@ -50,9 +52,13 @@ class Lanes:
 
     Jobs of a session that a thread is busy with wait without a thread. So a session that is
     locked by somebody else holds up one thread and its own callers.
+
+    Attributes:
+        backlog: How many jobs wait.
     """
 
     def __init__(self) -> None:
+        self.backlog = 0
         self._lock = threading.Lock()
         self._free: deque[Job] = deque()
         self._held: dict[Key, list[Job]] = {}
@@ -63,6 +69,7 @@ class Lanes:
     def put(self, job: Job) -> None:
         """Add a job."""
         with self._lock:
+            self.backlog += 1
             if job.key in self._held:
                 self._held[job.key].append(job)
             else:
@@ -75,11 +82,15 @@ class Lanes:
             self._is_closed = True
             self._wake(self._sleepers)
 
-    def take(self, most: int) -> list[Job]:
-        """Wait for jobs and take up to ``most``; none means that there will be no more."""
+    def take(self, most: int, *, most_bytes: int = 1) -> list[Job]:
+        """Wait for jobs and take up to ``most``; none means that there will be no more.
+
+        Those taken together are not larger than ``most_bytes`` before the last is added.
+        """
         while True:
             with self._lock:
-                jobs = self._claim(most)
+                jobs = self._claim(most, most_bytes)
+                self.backlog -= len(jobs)
                 if jobs or (self._is_closed and not self._held):
                     return jobs
                 self._sleepers += 1
@@ -97,10 +108,11 @@ class Lanes:
             self._sleepers -= 1
             self._alarm.put(None)
 
-    def _claim(self, most: int) -> list[Job]:
+    def _claim(self, most: int, most_bytes: int) -> list[Job]:
         claimed: set[Key] = set()
         jobs: list[Job] = []
-        while self._free and len(jobs) < most:
+        size_bytes = 0
+        while self._free and len(jobs) < most and size_bytes < most_bytes:
             job = self._free.popleft()
             if job.key in self._held and job.key not in claimed:
                 self._held[job.key].append(job)
@@ -109,4 +121,5 @@ class Lanes:
                 claimed.add(job.key)
                 self._held[job.key] = []
             jobs.append(job)
+            size_bytes += job.size_bytes
         return jobs

@@ -7,6 +7,7 @@ up to n, so the longest common prefix is found by bisection in a few look-ups.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from hansard.core import digest
 from hansard.core.actors import Actor
@@ -15,6 +16,7 @@ from hansard.core.sessions import SaveReceipt
 from hansard.store.database import Row, Tx, one
 from hansard.store.sessions import Head, advance
 
+INSERT_STEP = 500  # rows in one statement
 TAIL_STEP = 64  # messages looked at in one go for a place where a window may begin
 
 
@@ -120,11 +122,12 @@ def insert(
     turn_id: str | None,
 ) -> None:
     """Add rows for messages whose digests are known."""
-    rows = [
-        row_of(head, first_seq + index, message, digest_, turn_id)
-        for index, (message, digest_) in enumerate(zip(messages, digests, strict=True))
-    ]
-    tx.many(("message_insert", rows))
+    rows = (
+        row_of(head, seq, message, digest_, turn_id)
+        for seq, (message, digest_) in enumerate(zip(messages, digests, strict=True), first_seq)
+    )
+    while step := list(islice(rows, INSERT_STEP)):
+        tx.many(("message_insert", step))
 
 
 def row_of(head: Head, seq: int, message: NewMessage, digest_: bytes, turn_id: str | None) -> Row:

@@ -43,6 +43,11 @@ class Append:
         """Tenant and session."""
         return self.actor.tenant_id, self.session_id
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it adds to a batch."""
+        return sum(len(message.canonical) for message in self.turn.messages)
+
 
 def batch(tx: Tx, appends: Sequence[Append]) -> list[Outcome]:
     """Run appends; those to sessions that are absent or locked elsewhere are deferred."""

@@ -35,7 +35,7 @@ CREATE TABLE session_details (
     session_id TEXT COLLATE "C" NOT NULL,
     owner TEXT COLLATE "C",
     agent TEXT COLLATE "C",
-    title TEXT,
+    title TEXT COLLATE "C",
     model TEXT,
     system_prompt TEXT,
     metadata TEXT NOT NULL,
