@@ -97,6 +97,12 @@ def test_file_of_another_shape_is_refused(text: str, tmp_path: Path) -> None:
     refused(environment={}, folder=tmp_path)
 
 
+def test_whole_number_will_do_for_a_number(tmp_path: Path) -> None:
+    write(tmp_path, "[hansard]\nretry_deadline_s = 5\n")
+    loaded = settings.load(environment={}, folder=tmp_path)
+    assert repr(loaded.record.retry_deadline_s) == "5.0"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
