@@ -21,7 +21,7 @@ demo: $(PACKAGE)  ## record real conversations through the service, kill it, che
 test: lint  ## run every check and every test; pytest's verdict stands at the end
 	$(BIN)/behave --format progress features
 	$(BIN)/robot --outputdir output --console dotted robot
-	$(BIN)/pytest -n $(WORKERS) -m "not faults" --cov --cov-report=term
+	$(BIN)/pytest -n $(WORKERS) -m "not faults" --cov
 
 serve: $(PACKAGE)  ## serve a SQLite file on http://127.0.0.1:8080, API described at /docs
 	@$(BIN)/hansard serve --log-format text
