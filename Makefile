@@ -6,8 +6,8 @@ WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGE := $(VENV)/package-by-$(notdir $(PYTHON))
-TOOLS := $(VENV)/tools-by-$(notdir $(PYTHON))
+PACKAGE := $(VENV)/package-by-$(subst /,-,$(PYTHON))
+TOOLS := $(VENV)/tools-by-$(subst /,-,$(PYTHON))
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test serve bench faults lint docs clean
