@@ -19,7 +19,7 @@ demo: $(PACKAGE)  ## record real conversations through the service, kill it, che
 	@$(BIN)/python -m examples.demo
 
 test: lint  ## run every check and every test; pytest's verdict stands at the end
-	$(BIN)/behave --format progress features
+	$(BIN)/python -m behave --format progress features
 	$(BIN)/robot --outputdir output --console dotted robot
 	$(BIN)/pytest -n $(WORKERS) -m "not faults" --cov
 

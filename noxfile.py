@@ -27,7 +27,7 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Features, black-box tests, and pytest with its coverage."""
     _install(session)
-    session.run("behave", "--format", "progress", "features")
+    session.run("python", "-m", "behave", "--format", "progress", "features")
     session.run("robot", "--outputdir", "output", "--console", "dotted", "robot")
     session.run("pytest", "-n", "2", "-m", "not faults", "--cov", *session.posargs)
 
