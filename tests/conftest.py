@@ -92,9 +92,11 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def record_url(request: pytest.FixtureRequest) -> str:
-    """An empty database of either engine."""
-    return str(request.getfixturevalue(f"{request.param}_url"))
+def record_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of either engine, apart from that of ``place``."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture(params=KINDS)

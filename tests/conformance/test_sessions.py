@@ -74,6 +74,19 @@ async def test_taken_id_is_a_conflict_and_leaves_the_first_alone(
     assert place.dump() == before
 
 
+@pytest.mark.parametrize("session_id", [".", "..", ":", "-", "import", "a:b.c_D-9", "x" * 128])
+async def test_every_allowed_id_names_a_session(record: SessionService, session_id: str) -> None:
+    await record.save_messages(session_id, dialogue(1))
+    await record.append_turn(session_id, dialogue(1), turn_id=session_id)
+    await record.update(session_id, title="T")
+    session = await record.get(session_id)
+    assert (session.id, session.title, session.message_count) == (session_id, "T", 2)
+    assert (await record.list_turns(session_id)).items[0].turn_id == session_id
+    assert (await record.verify(session_id)).ok
+    await record.delete(session_id)
+    assert not await record.exists(session_id)
+
+
 async def test_concurrent_creates_of_one_id_make_one_session(record: SessionService) -> None:
     (made,), errors = await compete(
         [record.create(session_id="s", title=str(n)) for n in range(20)]

@@ -31,10 +31,14 @@ def open_database(place: Path | str | None, *, clock: Clock, deadline_s: float) 
         raise Unavailable(f"there is no folder {str(place.parent)!r}", code="no_folder")
     engine = make_engine(place, deadline_s=deadline_s)
     connection = engine.connect()
-    migrate(connection, clock)
-    secret = connection.run(
-        lambda tx: tx.rows("installation_get", name="secret")[0][0], read_only=True
-    )
+    try:
+        migrate(connection, clock)
+        secret = connection.run(
+            lambda tx: tx.rows("installation_get", name="secret")[0][0], read_only=True
+        )
+    except BaseException:
+        connection.close()
+        raise
     if engine.readers:
         connection.close()
     return Database(engine, turns.batch, turns.waiting, secret=secret)

@@ -1,0 +1,214 @@
+"""Migrations: from every earlier version to the newest, whoever comes first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hansard
+from hansard import Conflict, HansardError
+from hansard.compose import sqlite_path
+from hansard.store.migrate import load_migrations, migrate
+from hansard.store.opening import make_engine
+from hansard.store.queries import Dialect
+from tests.places import Place
+from tests.samples import call, dialogue, snapshot
+
+DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgres")
+NEWEST = len(load_migrations("sqlite"))
+PROCESSES = 20
+
+OPEN_AND_WRITE = """
+import asyncio, sys, hansard
+from tests.samples import dialogue
+
+async def main(url, name):
+    async with hansard.open(url, retry_deadline_s=60) as record:
+        await record.create(session_id=name)
+        await record.append_turn("shared", dialogue(1), turn_id=name, create=True)
+
+print("ready", flush=True)
+sys.stdin.readline()
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def empty(record_url: str) -> Place:
+    """A database that nobody has opened yet."""
+    return Place(record_url.partition(":")[0], record_url, record_url)
+
+
+def migrate_to(place: Place, version: int) -> list[str]:
+    """Bring a database to a version, as an older program would have."""
+    target = sqlite_path(place.url) if place.dialect == "sqlite" else place.url
+    connection = make_engine(target, deadline_s=10).connect()
+    try:
+        return migrate(connection, lambda: 1, to_version=version)
+    finally:
+        connection.close()
+
+
+def schema(place: Place) -> list[tuple[Any, ...]]:
+    """What the database says of its tables and indexes."""
+    if place.dialect == "sqlite":
+        return place.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")
+    return place.execute(
+        "SELECT table_name, column_name, data_type, collation_name, is_nullable"
+        " FROM information_schema.columns WHERE table_schema = 'public'"
+        " UNION ALL SELECT tablename, indexname, indexdef, NULL, NULL FROM pg_indexes"
+        " WHERE schemaname = 'public' ORDER BY 1, 2, 3"
+    )
+
+
+def test_both_engines_have_the_same_steps() -> None:
+    names = [[step.name for step in load_migrations(dialect)] for dialect in DIALECTS]
+    assert names[0] == names[1]
+
+
+async def test_new_database_is_brought_to_the_newest_version(empty: Place) -> None:
+    async with hansard.open(empty.url):
+        pass
+    versions = empty.execute("SELECT version, name FROM schema_migrations ORDER BY version")
+    assert versions == [(step.version, step.name) for step in load_migrations("sqlite")]
+
+
+async def test_opening_again_changes_nothing(empty: Place) -> None:
+    async with hansard.open(empty.url) as record:
+        await record.create(session_id="s")
+    before = schema(empty), empty.dump()
+    async with hansard.open(empty.url):
+        pass
+    assert (schema(empty), empty.dump()) == before
+
+
+@pytest.mark.parametrize("version", range(NEWEST))
+@pytest.mark.parametrize(
+    ("place", "record_url"), [("sqlite", "sqlite"), ("postgres", "postgres")], indirect=True
+)
+async def test_every_earlier_version_moves_forward_with_its_data(
+    place: Place, empty: Place, version: int
+) -> None:
+    async with hansard.open(place.url) as record:
+        await record.create(session_id="s", messages=dialogue(3), metadata={"a": 1})
+        await record.append_turn("s", dialogue(2), usage=[call("c", 5, model="m")], turn_id="t")
+        expected = await snapshot(record, "s")
+    if version:
+        migrate_to(empty, version)
+        carry_rows(place, empty)
+    async with hansard.open(empty.url) as record:
+        if version:
+            assert await snapshot(record, "s") == expected
+        else:
+            await record.create(session_id="s")
+        assert (await record.append_turn("s", dialogue(1))).last_seq is not None
+    assert schema(empty) == schema(place)
+
+
+def carry_rows(source: Place, target: Place) -> None:
+    """Copy the rows of every table that the target has, parents first."""
+    order = ["sessions", *sorted(set(target.tables()) - {"sessions"})]
+    for table in order:
+        if table in {"schema_migrations", "installation"}:
+            continue
+        for row in source.execute(f"SELECT * FROM {table}"):
+            values = ", ".join(literal(value, target.dialect) for value in row)
+            target.execute(f"INSERT INTO {table} VALUES ({values})")
+
+
+def literal(value: Any, dialect: str) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case bool() | int():
+            return str(value)
+        case bytes():
+            return f"x'{value.hex()}'" if dialect == "sqlite" else f"'\\x{value.hex()}'"
+        case _:
+            return "'" + str(value).replace("'", "''") + "'"
+
+
+async def test_newer_database_is_refused_and_left_alone(empty: Place) -> None:
+    async with hansard.open(empty.url) as record:
+        await record.create(session_id="s")
+    empty.execute(f"INSERT INTO schema_migrations VALUES ({NEWEST + 1}, 'from_tomorrow', 1)")
+    before = schema(empty), empty.dump()
+    with pytest.raises(Conflict) as caught:
+        async with hansard.open(empty.url):
+            pass
+    assert caught.value.code == "schema_too_new"
+    assert caught.value.details == {
+        "database_version": NEWEST + 1,
+        "known_version": NEWEST,
+    }
+    assert (schema(empty), empty.dump()) == before
+
+
+async def test_database_of_somebody_else_is_refused_and_left_alone(empty: Place) -> None:
+    empty.execute("CREATE TABLE sessions (session_id TEXT PRIMARY KEY)")
+    before = schema(empty)
+    with pytest.raises(Conflict) as caught:
+        async with hansard.open(empty.url):
+            pass
+    assert caught.value.code == "foreign_database"
+    assert "import --from" in str(caught.value)
+    assert schema(empty) == before
+
+
+async def test_migration_that_fails_leaves_nothing_behind(empty: Place) -> None:
+    empty.execute("CREATE TABLE turns (id TEXT)")
+    before = schema(empty)
+    with pytest.raises(HansardError):
+        async with hansard.open(empty.url, retry_deadline_s=0):
+            pass
+    assert schema(empty) == before
+    empty.execute("DROP TABLE turns")
+    async with hansard.open(empty.url) as record:
+        await record.create(session_id="s")
+
+
+async def test_twenty_processes_open_an_empty_database_at_once(empty: Place) -> None:
+    with started(empty.url) as processes:
+        for process in processes:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        told = [process.communicate(timeout=120)[1] for process in processes]
+    assert [(process.returncode, text) for process, text in zip(processes, told, strict=True)] == [
+        (0, "")
+    ] * PROCESSES
+    async with hansard.open(empty.url) as record:
+        assert len((await record.list(limit=100)).items) == PROCESSES + 1
+        assert (await record.get("shared")).message_count == PROCESSES
+        assert (await record.verify("shared")).ok
+
+
+@contextmanager
+def started(url: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that will open a record when told to; none outlives the block."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_AND_WRITE, url, f"p{n}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        for n in range(PROCESSES)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
