@@ -1,10 +1,12 @@
-"""Run the application in this process, or as a process of its own."""
+"""Run the application in this process, with and without a network."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ import httpx
 from hansard.compose import open_database
 from hansard.server.app import create_app, key_service
 from hansard.server.edge import Edge
+from hansard.server.serve import DrainingServer
 from hansard.service.keys import KeyService
 from hansard.settings import AccessSettings, LimitSettings, ServerSettings, Settings
 
@@ -61,3 +64,17 @@ def client_of(app: Edge, token: str | None = None) -> httpx.AsyncClient:
 def keys_of(app: Edge) -> KeyService:
     """The API keys of an application."""
     return key_service(app.context.record, app.context.settings.access)
+
+
+@contextmanager
+def listening(app: Edge) -> Iterator[str]:
+    """Run an application on a free port, in a thread, and give its URL."""
+    server = DrainingServer(app, app.context.settings, notice_s=0.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

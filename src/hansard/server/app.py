@@ -42,7 +42,7 @@ def create_app(record: DatabaseSessions, settings: Settings, *, log: Log | None 
     )
 
     @asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[None]:
+    async def lifespan() -> AsyncIterator[None]:
         async with record, _client() as client:
             context.authenticator = _authenticator(settings.access, record, client)
             yield
@@ -54,7 +54,7 @@ def create_app(record: DatabaseSessions, settings: Settings, *, log: Log | None 
     routes = [
         Route(path, resource, methods=resource.methods) for path, resource in resources.items()
     ]
-    return Edge(Router(routes, redirect_slashes=False, lifespan=lifespan), context)
+    return Edge(Router(routes, redirect_slashes=False), context, lifespan)
 
 
 def key_service(record: DatabaseSessions, access: AccessSettings) -> KeyService:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -29,16 +31,30 @@ _CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
 
 
 class Edge:
-    """Wraps the router."""
+    """Wraps the router.
 
-    def __init__(self, router: ASGIApp, context: Context) -> None:
-        self._router = router
+    Args:
+        lifespan: What is open while requests are answered.
+
+    Attributes:
+        failure: Why the application could not start.
+    """
+
+    def __init__(
+        self,
+        router: ASGIApp,
+        context: Context,
+        lifespan: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
         self.context = context
+        self.failure: HansardError | None = None
+        self._router = router
+        self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing but the end of the process gets past this."""
-        if scope["type"] != "http":
-            await self._router(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
             return
         started = time.perf_counter()
         responder = Responder(scope, receive, send, closing=self.context.draining)
@@ -55,6 +71,19 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - the server's last handler
             await self._fail(responder, crash(), _kind(error), at=_frames(error))
         self._finish(scope["method"], responder, time.perf_counter() - started)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        async with AsyncExitStack() as stack:
+            await receive()
+            try:
+                await stack.enter_async_context(self._lifespan())
+            except HansardError as error:
+                self.failure = error
+                await send({"type": "lifespan.startup.failed", "message": error.message})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def _fail(
         self, responder: Responder, reply: Reply, code: str, *, at: list[str] | None = None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import sys
+import socket
 from types import FrameType
 from typing import Final
 
 import uvicorn
 
+from hansard.core.errors import Unavailable
 from hansard.server.app import create_app
 from hansard.server.edge import Edge
 from hansard.server.logs import adopt_standard_logging, make_log
@@ -25,21 +26,25 @@ NOTICE_S: Final = 1.0  # between "not ready" and the end of listening
 IDLE_MAX_S: Final = 75  # a connection without requests; longer than common balancers keep it
 
 
-def serve(record: DatabaseSessions, settings: Settings) -> None:
+def serve(record: DatabaseSessions, settings: Settings, *, notice_s: float = NOTICE_S) -> None:
     """Serve a record until SIGTERM or SIGINT.
 
     Raises:
         InvalidInput: If nobody is asked for credentials and others than this machine can
             connect.
+        Unavailable: If the record cannot be opened, or the address not be listened on.
     """
     check_address(settings)
     log = make_log(settings.server)
     adopt_standard_logging(log)
     app = create_app(record, settings, log=log)
-    server = DrainingServer(app, settings)
-    server.run()
-    if not server.started:
-        sys.exit(1)
+    try:
+        DrainingServer(app, settings, notice_s=notice_s).run()
+    except SystemExit as exc:  # uvicorn's way to say that it could not start
+        host, port = settings.server.host, settings.server.port
+        raise app.failure or Unavailable(
+            f"{host} port {port} cannot be listened on", code="cannot_listen"
+        ) from exc
 
 
 def check_address(settings: Settings) -> None:
@@ -56,7 +61,7 @@ def check_address(settings: Settings) -> None:
 class DrainingServer(uvicorn.Server):
     """Uvicorn that says that it will stop before it does."""
 
-    def __init__(self, app: Edge, settings: Settings) -> None:
+    def __init__(self, app: Edge, settings: Settings, *, notice_s: float = NOTICE_S) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -74,6 +79,7 @@ class DrainingServer(uvicorn.Server):
             )
         )
         self._context = app.context
+        self._notice_s = notice_s
         self._leave_at = 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -84,6 +90,20 @@ class DrainingServer(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the record, listen, and say where."""
+        await super().startup(sockets)
+        for server in self.servers:
+            for listener in server.sockets:
+                host, port = listener.getsockname()[:2]
+                host = f"[{host}]" if ":" in host else host
+                self._context.log.info("server.listening", url=f"http://{host}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen no more, finish what is under way, close the record."""
+        self._context.log.info("server.stopping")
+        await super().shutdown(sockets)
+
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to stop listening now."""
         if not await super().on_tick(counter):
@@ -92,7 +112,7 @@ class DrainingServer(uvicorn.Server):
         if not self._context.draining:
             self._context.log.info("server.draining")
             self._context.drain()
-            self._leave_at = now + NOTICE_S
+            self._leave_at = now + self._notice_s
         return self.force_exit or now >= self._leave_at
 
 

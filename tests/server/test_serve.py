@@ -1,0 +1,207 @@
+"""The server as a process: where it listens, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import httpx
+import pytest
+
+from hansard.compose import open_database
+from hansard.core.errors import InvalidInput, Unavailable
+from hansard.server.logs import adopt_standard_logging, make_log
+from hansard.server.serve import check_address, serve
+from hansard.settings import AccessSettings, ServerSettings, Settings
+from tests.samples import dialogue
+
+PROGRAM = """
+import sys
+from hansard.compose import open_database
+from hansard.server.serve import serve
+from hansard.settings import ServerSettings, Settings
+
+settings = Settings(server=ServerSettings(port=0))
+serve(open_database(sys.argv[1]), settings, notice_s=float(sys.argv[2]))
+"""
+LONG_S = 600.0
+
+
+class Server:
+    """A server process, and what it has logged."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.url = ""
+        self.log: list[dict[str, Any]] = []
+
+    async def logged(self, event: str) -> dict[str, Any]:
+        """Wait for an event in the log."""
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            self.log.append(json.loads(line))
+            if self.log[-1]["event"] == event:
+                return self.log[-1]
+        raise AssertionError(f"ended without {event}: {self.log}")
+
+
+@asynccontextmanager
+async def serving(url: str, *, notice_s: float = LONG_S) -> AsyncIterator[Server]:
+    """Run a server as a process until the end of the block."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, url, str(notice_s)), stdout=DEVNULL, stderr=PIPE
+    )
+    async with asyncio.timeout(120):
+        server = Server(process)
+        try:
+            server.url = (await server.logged("server.listening"))["url"]
+            yield server
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def test_sigterm_drains(record_url: str) -> None:
+    async with serving(record_url) as server, httpx.AsyncClient(base_url=server.url) as client:
+        assert (await client.get("/readyz")).status_code == 200
+        await client.put("/v1/sessions/s", json={"messages": dialogue(1)})
+        async with client.stream("GET", "/v1/sessions/s/events?since=99") as stream:
+            lines = stream.aiter_lines()
+            assert await anext(lines) == "retry: 2000"
+            server.process.send_signal(signal.SIGTERM)
+            await server.logged("server.draining")
+            rest = [line async for line in lines if line]
+            assert rest == ["retry: 2000"]  # the stream has ended, with a hint
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["error"]["code"]) == (503, "draining")
+        assert (await client.get("/livez")).status_code == 200
+        written = await client.post("/v1/sessions/s/turns", json={"messages": dialogue(1)})
+        assert (written.status_code, written.headers["connection"]) == (201, "close")
+        server.process.send_signal(signal.SIGTERM)
+        assert await server.process.wait() == 0
+        with pytest.raises(httpx.ConnectError):
+            await client.get("/livez")
+
+
+async def test_writes_under_way_finish(record_url: str) -> None:
+    async with serving(record_url, notice_s=0.0) as server:
+        parts = httpx.URL(server.url)
+        reader, writer = await asyncio.open_connection(parts.host, parts.port)
+        body = json.dumps({"messages": dialogue(2)}).encode()
+        head = (
+            "PUT /v1/sessions/s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body[:10])
+        await writer.drain()
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            await client.get("/livez")  # the request above has been read by now
+        server.process.send_signal(signal.SIGTERM)
+        await server.logged("server.stopping")
+        writer.write(body[10:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        assert await server.process.wait() == 0
+        assert server.log[-1]["event"] == "server.stopping"
+
+
+async def test_second_signal_stops_at_once(sqlite_url: str) -> None:
+    async with serving(sqlite_url) as server:
+        parts = httpx.URL(server.url)
+        _, writer = await asyncio.open_connection(parts.host, parts.port)
+        writer.write(b"PUT /v1/sessions/s HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        await writer.drain()
+        server.process.send_signal(signal.SIGINT)
+        await server.logged("server.draining")
+        server.process.send_signal(signal.SIGINT)
+        assert await server.process.wait() == 0
+        writer.close()
+
+
+def test_record_that_cannot_be_opened_is_said(root_logger: logging.Logger) -> None:
+    with pytest.raises(Unavailable):
+        serve(open_database("sqlite:////nowhere/at/all.db"), Settings())
+
+
+def test_address_that_is_taken_is_said(root_logger: logging.Logger) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable) as refused:
+            serve(open_database("sqlite://"), Settings(server=ServerSettings(port=port)))
+    assert refused.value.code == "cannot_listen"
+
+
+def at(host: str, **access: Any) -> Settings:
+    return Settings(server=ServerSettings(host=host), access=AccessSettings(**access))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_everybody_may_be_let_in_on_this_machine(host: str) -> None:
+    check_address(at(host))
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.1.1", "example.org", "127.0.0.1.nip.io"]
+)
+def test_other_machines_need_credentials(host: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_address(at(host))
+    assert refused.value.details["setting"] == "host"
+    check_address(at(host, insecure=True))
+    check_address(at(host, auth="key"))
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield root
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def test_logs_of_other_packages_become_events(root_logger: logging.Logger) -> None:
+    written = BytesIO()
+    adopt_standard_logging(make_log(ServerSettings(), written))
+    try:
+        raise ValueError("what the user said")
+    except ValueError:
+        logging.getLogger("some.package").exception("it failed")
+    logging.getLogger("some.package").info("not worth a line")
+    (event,) = [json.loads(line) for line in written.getvalue().splitlines()]
+    del event["time"]
+    assert event == {
+        "level": "error",
+        "event": "library",
+        "source": "some.package",
+        "message": "it failed",
+        "error": "ValueError",
+    }
+
+
+def test_log_can_be_read_by_people() -> None:
+    written = BytesIO()
+    log = make_log(replace(ServerSettings(), log_format="text"), written)
+    log.info("request", status=200)
+    assert b"request" in written.getvalue()
+    assert b"status=200" in written.getvalue()
+
+
+def test_log_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "w") as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+        make_log(ServerSettings()).info("request")
