@@ -64,7 +64,8 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 def status_of(error: HansardError) -> int:
     """The status that an error is answered with."""
-    return STATUS_BY_CODE.get(error.code) or STATUS_BY_CLASS[type(error)]
+    kind = next(kind for kind in type(error).__mro__ if kind in STATUS_BY_CLASS)
+    return STATUS_BY_CODE.get(error.code) or STATUS_BY_CLASS[kind]
 
 
 def failure(error: HansardError) -> Reply:
