@@ -63,40 +63,44 @@ def document_of(bodies: Iterable[dict[str, Any]], **session: Any) -> Document:
     )
 
 
+BODIES: list[dict[str, Any]] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Ünïcode 😀 \u2028 and\n```\nfences\n```"},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "f", "arguments": '{"x": 1}'},
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "0.5", "score": 0.5},
+]
+
+SESSION = DocumentSession(
+    session_id="sess_1",
+    agent="local/airline",
+    title="Rebooking",
+    model="m-1",
+    system_prompt="Be brief.",
+    owner="alice",
+    metadata={"b": [1, 2.5], "a": {"é": None}},
+    cost_data={"input_tokens": 3},
+    archived=True,
+    parent_session_id="sess_0",
+    forked_at_seq=1,
+    created_at_us=EXPORTED_AT_US - 9,
+    updated_at_us=EXPORTED_AT_US - 1,
+)
+
+
 def full_document() -> Document:
     """A document with something in every field."""
-    bodies: list[dict[str, Any]] = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Ünïcode 😀 \u2028 and\n```\nfences\n```"},
-        {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": [
-                {
-                    "id": "c1",
-                    "type": "function",
-                    "function": {"name": "f", "arguments": '{"x": 1}'},
-                }
-            ],
-        },
-        {"role": "tool", "tool_call_id": "c1", "content": "0.5", "score": 0.5},
-    ]
     return Document(
-        session=DocumentSession(
-            session_id="sess_1",
-            agent="local/airline",
-            title="Rebooking",
-            model="m-1",
-            system_prompt="Be brief.",
-            owner="alice",
-            metadata={"b": [1, 2.5], "a": {"é": None}},
-            cost_data={"input_tokens": 3},
-            archived=True,
-            parent_session_id="sess_0",
-            forked_at_seq=1,
-            created_at_us=EXPORTED_AT_US - 9,
-            updated_at_us=EXPORTED_AT_US - 1,
-        ),
+        session=SESSION,
         messages=tuple(
             DocumentMessage(
                 body=body,
@@ -104,7 +108,7 @@ def full_document() -> Document:
                 turn_id="turn_1" if seq else None,
                 created_at_us=EXPORTED_AT_US - 5 + seq,
             )
-            for seq, body in enumerate(bodies)
+            for seq, body in enumerate(BODIES)
         ),
         turns=(
             DocumentTurn(
