@@ -47,18 +47,26 @@ class UsageTotals(NamedTuple):
         Raises:
             LimitReached: If they would be more than a database can hold.
         """
+        calls, sent, cached, cache_write, made, reasoning, cost = self
         sums = UsageTotals(
-            self.calls + 1,
-            self.input_tokens + entry.input_tokens,
-            self.cached_tokens + entry.cached_tokens,
-            self.cache_write_tokens + entry.cache_write_tokens,
-            self.output_tokens + entry.output_tokens,
-            self.reasoning_tokens + entry.reasoning_tokens,
-            self.cost_nanousd + entry.cost_nanousd,
+            calls + 1,
+            sent + entry.input_tokens,
+            cached + entry.cached_tokens,
+            cache_write + entry.cache_write_tokens,
+            made + entry.output_tokens,
+            reasoning + entry.reasoning_tokens,
+            cost + entry.cost_nanousd,
         )
-        if max(sums.input_tokens, sums.output_tokens, sums.cost_nanousd) > TOTAL_MAX:
+        if (
+            sums.input_tokens > TOTAL_MAX
+            or sums.output_tokens > TOTAL_MAX
+            or sums.cost_nanousd > TOTAL_MAX
+        ):
             raise LimitReached("the session's totals are full", code="totals_full")
         return sums
+
+
+NO_USAGE: Final = UsageTotals()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

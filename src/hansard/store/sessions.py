@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hansard.core import strict_json
@@ -49,11 +49,10 @@ class Head:
     usage: UsageTotals
     digest: bytes
     updated_at_us: int
+    key: Key = field(init=False)
 
-    @property
-    def key(self) -> Key:
-        """Tenant and session."""
-        return self.tenant_id, self.session_id
+    def __post_init__(self) -> None:
+        self.key = (self.tenant_id, self.session_id)
 
 
 def insert(

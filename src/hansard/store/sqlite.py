@@ -123,9 +123,7 @@ class SqliteConnection:
 
     def _open(self) -> sqlite3.Connection:
         if self._opened is None:
-            connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
+            connection = self._connect()
             for pragma in (
                 f"busy_timeout = {BUSY_TIMEOUT_MS}",
                 "journal_mode = WAL",
@@ -136,6 +134,11 @@ class SqliteConnection:
                 connection.execute(f"PRAGMA {pragma}")
             self._opened = connection
         return self._opened
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
 
 
 @contextmanager

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
+from hansard.core import strict_json
 from hansard.core.actors import Actor
 from hansard.core.digest import chain
 from hansard.core.documents import DocumentTurn
 from hansard.core.errors import Conflict, HansardError
 from hansard.core.sessions import NewSession
 from hansard.core.turns import NewTurn, Turn, TurnReceipt
-from hansard.core.usage import NewUsage, UsageTotals
+from hansard.core.usage import NO_USAGE, NewUsage, UsageTotals
 from hansard.store import messages, sessions, usage
 from hansard.store.database import Row, Tx
 from hansard.store.jobs import DEFERRED, Outcome
@@ -200,24 +201,23 @@ class _Work:
     def _add(
         self, head: Head, turn: NewTurn, fresh: list[NewUsage], totals: UsageTotals
     ) -> TurnReceipt:
-        rows = self.pending
-        first_seq = head.message_count
+        rows, key = self.pending, head.key
         digests = chain(head.digest, [message.canonical for message in turn.messages])
         for seq, (message, digest) in enumerate(
-            zip(turn.messages, digests, strict=True), first_seq
+            zip(turn.messages, digests, strict=True), head.message_count
         ):
             rows.messages.append(messages.row_of(head, seq, message, digest, turn.turn_id))
         for entry in fresh:
             rows.usage.append(usage.row_of(head, entry, turn.turn_id, turn.at_us))
-            self.usage[(*head.key, entry.event_id)] = entry
-            model = (*head.key, entry.provider, entry.model)
-            rows.model_usage[model] = rows.model_usage.get(model, UsageTotals()).plus(entry)
+            self.usage[(*key, entry.event_id)] = entry
+            model = (*key, entry.provider, entry.model)
+            rows.model_usage[model] = rows.model_usage.get(model, NO_USAGE).plus(entry)
         head.usage = totals
         head.version += 1
         head.message_count += len(digests)
         head.digest = digests[-1] if digests else head.digest
         head.updated_at_us = max(head.updated_at_us, turn.at_us)
-        rows.moved[head.key] = head
+        rows.moved[key] = head
         if turn.turn_id is not None:
             head.turn_count += 1
         receipt = _receipt(head, turn, len(digests))
@@ -296,7 +296,8 @@ def _event(head: Head, turn: NewTurn, receipt: TurnReceipt) -> Row:
 
 def write_receipt(receipt: TurnReceipt) -> str:
     """Write a receipt as it is kept, to be told again."""
-    return json.dumps((receipt.first_seq, receipt.last_seq, receipt.version, receipt.usage))
+    told = [receipt.first_seq, receipt.last_seq, receipt.version, [*receipt.usage]]
+    return strict_json.dumps(told)
 
 
 def _load(turn_id: str, told: str) -> TurnReceipt:
