@@ -17,14 +17,17 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
+
+import psycopg
 
 from hansard import HansardError, NotFound, SessionService, TurnReceipt, Unavailable
 from hansard.core.strict_json import loads
 from hansard.service.sessions import DatabaseSessions
 from tests.faults.history import History, Sent, Snapshot, Told, make_turn
 from tests.faults.invariants import check_invariants
+from tests.postgres import PostgresServer
 
 T = TypeVar("T")
 
@@ -98,6 +101,15 @@ async def attempt(record: SessionService, sent: Sent) -> TurnReceipt:
     return await record.append_turn(
         sent.session_id, sent.messages, usage=sent.usage, turn_id=sent.turn_id, create=True
     )
+
+
+async def ask(server: PostgresServer, statement: str) -> list[Any]:
+    """Run a statement on a server that may be recovering from a crash."""
+    while True:
+        try:
+            return await asyncio.to_thread(server.execute, statement)
+        except psycopg.OperationalError:
+            await asyncio.sleep(PAUSE_S)
 
 
 async def until(holds: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from hansard.compose import open_database
-from tests.faults.harness import Load, run
+from tests.faults.harness import Load, ask, run
 from tests.faults.history import History
 from tests.postgres import PostgresCluster, database_name
 
@@ -27,7 +27,7 @@ async def test_backends_that_are_ended_leave_no_half_turn(
     async def end(history: History) -> None:
         for _ in range(rounds):
             await history.more(10)
-            cluster.execute(f"SELECT {function}(pid) {ours}")
+            await ask(cluster, f"SELECT {function}(pid) {ours}")
 
     async with open_database(cluster_url) as record, open_database(cluster_url) as observer:
         await run(Load(seed=40), [record], observer, end)
@@ -43,7 +43,7 @@ async def test_backend_that_is_killed_takes_the_others_down_and_no_turn_with_it(
     async def kill(history: History) -> None:
         for _ in range(rounds):
             await history.more(20)
-            backends = cluster.execute(f"SELECT pid {ours}")
+            backends = await ask(cluster, f"SELECT pid {ours}")
             os.kill(rng.choice(backends)[0], signal.SIGKILL)
 
     async with open_database(cluster_url) as record, open_database(cluster_url) as observer:
