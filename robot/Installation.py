@@ -31,14 +31,14 @@ class Installation:
     """One environment with the wheel in it, and the server that runs from it."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="hansard-wheel-"))
-        self._venv = self._folder / "venv"
         self._server: subprocess.Popen[str] | None = None
         self._url = ""
 
     @keyword
     def install_the_wheel(self) -> str:
         """Build the wheel, install it into a fresh environment, and return its version."""
+        self._folder = Path(tempfile.mkdtemp(prefix="hansard-wheel-"))
+        self._venv = self._folder / "venv"
         isolation = ["--no-isolation"] if importlib.util.find_spec("hatchling") else []
         _run(sys.executable, "-m", "build", "--wheel", *isolation, "--outdir", self._folder, ".")
         (wheel,) = self._folder.glob("*.whl")
