@@ -117,6 +117,12 @@ async def test_writes_under_way_finish(record_url: str) -> None:
         assert server.log[-1]["event"] == "server.stopping"
 
 
+async def test_doubtful_durability_is_said_at_the_start() -> None:
+    async with serving("sqlite://") as server:
+        told = [line for line in server.log if line["event"] == "durability"]
+        assert [(line["name"], line["level"]) for line in told] == [("place", "warning")]
+
+
 async def test_second_signal_stops_at_once(sqlite_url: str) -> None:
     async with serving(sqlite_url) as server:
         parts = httpx.URL(server.url)

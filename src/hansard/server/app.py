@@ -45,6 +45,7 @@ def create_app(record: DatabaseSessions, settings: Settings, *, log: Log | None 
     async def lifespan() -> AsyncIterator[None]:
         async with record, _client() as client:
             context.authenticator = _authenticator(settings.access, record, client)
+            await _tell_durability(record, context.log)
             yield
 
     by_path: dict[str, list[Endpoint]] = {}
@@ -55,6 +56,13 @@ def create_app(record: DatabaseSessions, settings: Settings, *, log: Log | None 
         Route(path, resource, methods=resource.methods) for path, resource in resources.items()
     ]
     return Edge(Router(routes, redirect_slashes=False), context, lifespan)
+
+
+async def _tell_durability(record: DatabaseSessions, log: Log) -> None:
+    """Say plainly, once, where an acknowledged write might be lost."""
+    for finding in await record.look():
+        if finding.severity != "ok":
+            log.warning("durability", name=finding.name, detail=finding.detail)
 
 
 def key_service(record: DatabaseSessions, access: AccessSettings) -> KeyService:

@@ -205,6 +205,10 @@ class DatabaseSessions(Turns, Lineage):
         version = await self.runner.read(lambda tx: tx.rows("schema_version")[0][0])
         return {"engine": self.runner.database.engine.dialect, "schema_version": version}
 
+    async def look(self) -> Sequence[Finding]:
+        """Look at what durability rests on, as far as that is quick."""
+        return await asyncio.to_thread(durability.look, self.runner.database.engine)
+
     async def diagnose(self) -> Sequence[Finding]:
         """Look at everything that durability rests on."""
         return await asyncio.to_thread(durability.diagnose, self.runner.database.engine)

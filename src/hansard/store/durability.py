@@ -27,19 +27,38 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 
 def diagnose(engine: Engine) -> list[Finding]:
-    """Look at everything that durability rests on."""
+    """Look at everything that durability rests on, and read the whole of a SQLite file."""
+    return _ask(engine, _look_into_sqlite, _look_at_postgres)
+
+
+def look(engine: Engine) -> list[Finding]:
+    """Look at what durability rests on, as far as that is quick: settings and place."""
+    return _ask(engine, _look_at_sqlite, _look_at_postgres)
+
+
+def _ask(
+    engine: Engine,
+    sqlite: Callable[[sqlite3.Connection], Iterator[Finding]],
+    postgres: Callable[[psycopg.Connection[Any]], Iterator[Finding]],
+) -> list[Finding]:
     connection = engine.connect()
     try:
         if isinstance(connection, SqliteConnection):
-            return connection.script(lambda bare: list(_diagnose_sqlite(bare)))
+            return connection.script(lambda bare: list(sqlite(bare)))
         assert isinstance(connection, PostgresConnection)
-        return connection.script(lambda bare: list(_diagnose_postgres(bare)))
+        return connection.script(lambda bare: list(postgres(bare)))
     finally:
         if engine.readers:  # otherwise it is the only one there is
             connection.close()
 
 
-def _diagnose_sqlite(bare: sqlite3.Connection) -> Iterator[Finding]:
+def _look_into_sqlite(bare: sqlite3.Connection) -> Iterator[Finding]:
+    yield from _look_at_sqlite(bare)
+    broken = [row[0] for row in bare.execute("PRAGMA quick_check(3)") if row[0] != "ok"]
+    yield _judge("integrity", not broken, "; ".join(broken) or "quick_check found nothing")
+
+
+def _look_at_sqlite(bare: sqlite3.Connection) -> Iterator[Finding]:
     path = bare.execute("PRAGMA database_list").fetchone()[2]
     if not path:
         yield Finding("place", "warning", "the database is in memory and ends with the process")
@@ -53,11 +72,9 @@ def _diagnose_sqlite(bare: sqlite3.Connection) -> Iterator[Finding]:
     kind = _file_system(Path(path), Path("/proc/self/mounts"))
     local = kind not in _NETWORK_FILE_SYSTEMS
     yield _judge("file_system", local, f"the file lies on {kind}; WAL needs a local disk")
-    broken = [row[0] for row in bare.execute("PRAGMA quick_check(3)") if row[0] != "ok"]
-    yield _judge("integrity", not broken, "; ".join(broken) or "quick_check found nothing")
 
 
-def _diagnose_postgres(bare: psycopg.Connection[Any]) -> Iterator[Finding]:
+def _look_at_postgres(bare: psycopg.Connection[Any]) -> Iterator[Finding]:
     def show(name: str) -> str:
         row = bare.execute("SELECT current_setting(%s)", (name,)).fetchone()
         return str(row[0]) if row else ""
