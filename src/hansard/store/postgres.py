@@ -56,6 +56,9 @@ _SESSION: Final = {
 _RETRY_CLASSES = ("08", "53", "57P")
 _RETRY_CODES = frozenset({"40001", "40P01", "55P03", "57014", "25006", "25P03"})
 
+# Classes that blame the data: a value, a constraint, a limit, a trigger that says no.
+_REFUSED = ("22", "23", "44", "54", "P0")
+
 # A server answers within its statement_timeout and a little more, or not at all.
 _ANSWER_MARGIN_S = 1.0
 
@@ -351,9 +354,9 @@ def _write_element(value: str | int | bytes | None) -> str:
 
 def _translate(error: psycopg.Error) -> Exception:
     state = error.sqlstate or ""
-    if state.startswith("23"):
+    if isinstance(error, psycopg.DataError) or state.startswith(_REFUSED):
         return Conflict(f"the database refused a row ({state})", code="refused")
-    if state.startswith(("XX", "58")):
+    if state.startswith(("XX", "58P")):
         return Corrupt(f"PostgreSQL {state}: {error}", code="database_corrupt")
     return Unavailable(f"PostgreSQL {state}: {error}".strip(), reason=state or "connection")
 
