@@ -254,6 +254,23 @@ REFUSED: dict[str, dict[str, tuple[Act, str]]] = {
                 "list_turns": lambda r, cursor=cursor: r.list_turns("s", cursor=cursor),
             }.items()
         },
+        **{
+            f"{name}, {bad!r}": (act, code)
+            for bad in (-(10**30), 2**63, 1.5, "x", True)
+            for name, (act, code) in {
+                "created_after": (lambda r, n=bad: r.list(created_after_us=n), "invalid_time"),
+                "created_before": (lambda r, n=bad: r.list(created_before_us=n), "invalid_time"),
+                "updated_after": (lambda r, n=bad: r.list(updated_after_us=n), "invalid_time"),
+                "purge": (lambda r, n=bad: r.purge(updated_before_us=n), "invalid_time"),
+                "since": (lambda r, n=bad: anext(r.events("s", since=n)), "invalid_seq"),
+                "after": (lambda r, n=bad: r.list_messages("s", after=n), "invalid_seq"),
+                "before": (lambda r, n=bad: r.list_messages("s", before=n), "invalid_seq"),
+                "all after": (lambda r, n=bad: collect(r.messages("s", after=n)), "invalid_seq"),
+                "find_ids": (lambda r, n=bad: r.find_ids("s", limit=n), "invalid_limit"),
+            }.items()
+        },
+        "archived": (lambda r: r.list(archived=1), "invalid_field"),
+        "cursor that is no text": (lambda r: r.list_turns("s", cursor=5), "invalid_cursor"),  # type: ignore[arg-type]  # the point
         "sort": (lambda r: r.list(sort="title"), "invalid_sort"),
         "order": (lambda r: r.list_messages("s", order="random"), "invalid_order"),
         "search of a NUL": (lambda r: r.list(search=NUL), "invalid_json"),
@@ -268,6 +285,8 @@ REFUSED: dict[str, dict[str, tuple[Act, str]]] = {
             "unknown_format",
         ),
         "unknown format to read": (lambda r: r.import_session(b"{}", "docx"), "unknown_format"),
+        "text": (lambda r: r.import_session("{}"), "invalid_source"),
+        "no source": (lambda r: r.import_session(None), "invalid_source"),  # type: ignore[arg-type]  # the point
         "nothing": (lambda r: r.import_session(b""), "invalid_json"),
         "truncated": (lambda r: r.import_session(b'{"schema_version": 2, '), "invalid_json"),
         "key twice": (lambda r: r.import_session(b'{"a": 1, "a": 2}'), "invalid_json"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hansard.core.errors import InvalidInput
-from hansard.core.times import format_us, parse_us
+from hansard.core.times import check_us, format_us, parse_us
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_US = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
@@ -76,4 +76,17 @@ def test_every_form_of_rfc_3339_is_read(text: str, expected: int) -> None:
 def test_anything_else_is_refused_by_field(text: Any) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_us(text, "created_after")
+    assert (caught.value.code, caught.value.details["field"]) == ("invalid_time", "created_after")
+
+
+@pytest.mark.parametrize("time_us", [EARLIEST_US, -1, 0, LATEST_US])
+def test_time_that_can_be_written_is_returned(time_us: int) -> None:
+    assert check_us(time_us, "created_after") == time_us
+    assert parse_us(format_us(time_us)) == time_us
+
+
+@pytest.mark.parametrize("time_us", [EARLIEST_US - 1, LATEST_US + 1, 10**30, 1.0, "0", True, None])
+def test_time_that_cannot_be_written_is_refused(time_us: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_us(time_us, "created_after")
     assert (caught.value.code, caught.value.details["field"]) == ("invalid_time", "created_after")

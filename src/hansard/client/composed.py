@@ -11,6 +11,7 @@ from hansard.core.ids import check_id
 from hansard.core.messages import Message, StoredMessage, is_safe_start
 from hansard.core.paging import LIMIT_MAX, check_limit
 from hansard.core.sessions import PurgeReport
+from hansard.core.times import check_us
 from hansard.face import SessionService
 
 FIND_PAGES_MAX = 20  # a prefix that so many sessions hold elsewhere is not worth the wait
@@ -23,6 +24,7 @@ async def find_ids(record: SessionService, prefix: str, limit: int) -> Sequence[
         LimitReached: If too many sessions have it elsewhere, in their titles for example.
     """
     check_id(prefix, "session_id")
+    check_limit(limit)
     found: set[str] = set()
     cursor = None
     for _ in range(FIND_PAGES_MAX):
@@ -51,6 +53,7 @@ async def tail(record: SessionService, session_id: str, count: int) -> tuple[Mes
 
 async def purge(record: SessionService, updated_before_us: int, *, dry_run: bool) -> PurgeReport:
     """Remove sessions one by one, the oldest first; not in one transaction."""
+    check_us(updated_before_us, "updated_before")
     sessions = messages = 0
     cursor = None
     while True:

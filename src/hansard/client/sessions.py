@@ -265,7 +265,7 @@ class RemoteSessions:
         limit: int = 100,
         order: str = "asc",
     ) -> Page[Message]:
-        check_seq(None if after is None else after + 1, "after")
+        check_seq(after, "after", least=-1)
         query = {
             "after": after,
             "before": check_seq(before, "before"),
@@ -363,7 +363,7 @@ class RemoteSessions:
             InvalidInput: ``invalid_source``, if it is the URL of a database: what the server
                 can reach is not for its callers to choose.
         """
-        if isinstance(source, str):
+        if not isinstance(source, bytes | Path):
             raise InvalidInput(
                 "a database is imported beside the record, not through a server",
                 code="invalid_source",
@@ -378,6 +378,7 @@ class RemoteSessions:
 
     def events(self, session_id: str, *, since: int = 0) -> AsyncIterator[Event]:
         """Followed across reconnects, until the server is silent past the deadline."""
+        check_seq(since, "since")
         return follow(self._transport, self._retries, session_id, since)
 
 

@@ -45,15 +45,15 @@ def sign_cursor(secret: bytes, scope: list[Any], position: list[Any]) -> str:
     return base64.urlsafe_b64encode(_tag(secret, scope, payload) + payload).decode().rstrip("=")
 
 
-def read_cursor(secret: bytes, scope: list[Any], cursor: str) -> list[Any]:
+def read_cursor(secret: bytes, scope: list[Any], cursor: object) -> list[Any]:
     """Read a cursor back into its position.
 
     Raises:
         InvalidInput: If it was not signed by this record for this list.
     """
     try:
-        if len(cursor) > _CURSOR_LENGTH_MAX:
-            raise ValueError("too long")
+        if not isinstance(cursor, str) or len(cursor) > _CURSOR_LENGTH_MAX:
+            raise ValueError("too long to be one")
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
     except ValueError as exc:

@@ -13,6 +13,7 @@ from hansard.core.ids import Clock, check_id, make_ulid
 from hansard.core.messages import NewMessage
 from hansard.core.paging import check_limit
 from hansard.core.strict_json import check_text
+from hansard.core.times import check_us
 from hansard.core.usage import UsageTotals
 
 NAME_LENGTH_MAX = 256
@@ -130,6 +131,10 @@ class SessionQuery:
             value = getattr(self, field)
             if value is not None:
                 check_text(value, field, length_max=NAME_LENGTH_MAX)
+        for field in ("created_after_us", "created_before_us", "updated_after_us"):
+            if getattr(self, field) is not None:
+                check_us(getattr(self, field), field)
+        _check_archived(self.archived, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,8 +223,7 @@ def check_changes(
     cost_data: Mapping[str, Any] | None = None,
 ) -> SessionChanges:
     """Check changes to a session; metadata of None empties it."""
-    if archived is not UNSET and not isinstance(archived, bool):
-        raise InvalidInput("archived must be true or false", code="invalid_field", field="archived")
+    _check_archived(archived, UNSET)
     return SessionChanges(
         title=title if title is UNSET else _optional(title, "title", TITLE_LENGTH_MAX),
         metadata=metadata if metadata is UNSET else check_object(metadata, "metadata"),
@@ -245,6 +249,11 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     {'a': {'y': 2}, 'b': 1, 'c': None}
     """
     return {**old, **new}
+
+
+def _check_archived(value: object, absent: object) -> None:
+    if value is not absent and not isinstance(value, bool):
+        raise InvalidInput("archived must be true or false", code="invalid_field", field="archived")
 
 
 def _optional(value: str | None, field: str, length_max: int) -> str | None:

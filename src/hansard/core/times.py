@@ -33,6 +33,21 @@ def _format_seconds(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat().removesuffix("+00:00")
 
 
+def check_us(time_us: object, field: str) -> int:
+    """Return a time if it is one that can be written.
+
+    Raises:
+        InvalidInput: Unless it is microseconds within the years 1 to 9999.
+    """
+    if type(time_us) is not int or not _EARLIEST_US <= time_us <= _LATEST_US:
+        raise InvalidInput(
+            f"{field} must be microseconds since 1970, within the years 1 to 9999",
+            code="invalid_time",
+            field=field,
+        )
+    return time_us
+
+
 def parse_us(text: object, field: str = "time") -> int:
     """Read an RFC 3339 time; digits past the microsecond are cut.
 

@@ -165,10 +165,10 @@ def check_usage_only(entry: NewUsage, *, clock: Clock) -> NewTurn:
     )
 
 
-def check_seq(value: int | None, field: str) -> int | None:
+def check_seq(value: int | None, field: str, *, least: int = 0) -> int | None:
     """Return a sequence number if it can be one; None stays None."""
-    if value is not None and (type(value) is not int or not 0 <= value <= SEQ_MAX):
-        raise InvalidInput(f"{field} must be a whole number from 0", code="invalid_seq")
+    if value is not None and (type(value) is not int or not least <= value <= SEQ_MAX):
+        raise InvalidInput(f"{field} must be a whole number from {least}", code="invalid_seq")
     return value
 
 

@@ -148,7 +148,7 @@ def _reader(source: bytes | Path | str, format: str) -> Callable[[], Iterator[Do
     if format in foreign.SOURCES and not isinstance(source, bytes):
         place = str(source)
         return lambda: foreign.read(format, place)
-    if isinstance(source, str):
+    if not isinstance(source, bytes | Path):
         raise InvalidInput(f"{format} is read from a file or from bytes", code="invalid_source")
 
     def read() -> Iterator[Document]:

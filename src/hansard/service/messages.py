@@ -75,7 +75,7 @@ class Messages(Bound):
         check_limit(limit)
         if order not in {"asc", "desc"}:
             raise InvalidInput("order must be asc or desc", code="invalid_order")
-        check_seq(None if after is None else after + 1, "after")
+        check_seq(after, "after", least=-1)
         check_seq(before, "before")
         found = await self.read_session(
             session_id,

@@ -21,7 +21,7 @@ from hansard.core.errors import Conflict, InvalidInput, NotFound
 from hansard.core.events import Event
 from hansard.core.ids import check_id
 from hansard.core.messages import check_messages
-from hansard.core.paging import Page, read_cursor, sign_cursor
+from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
 from hansard.core.sessions import (
     UNSET,
     NewSession,
@@ -34,6 +34,8 @@ from hansard.core.sessions import (
     check_changes,
     check_new_session,
 )
+from hansard.core.times import check_us
+from hansard.core.turns import check_seq
 from hansard.service import exchange, verification
 from hansard.service.lineage import Lineage
 from hansard.service.turns import Turns
@@ -120,6 +122,7 @@ class DatabaseSessions(Turns, Lineage):
     async def find_ids(self, prefix: str, *, limit: int = 10) -> Sequence[str]:
         """Return ids of sessions that begin with ``prefix``."""
         check_id(prefix, "session_id")
+        check_limit(limit)
         return await self.runner.read(
             lambda tx: sessions.list_ids_by_prefix(tx, self.actor, prefix, limit)
         )
@@ -162,6 +165,7 @@ class DatabaseSessions(Turns, Lineage):
         )
 
     async def purge(self, *, updated_before_us: int, dry_run: bool = False) -> PurgeReport:
+        check_us(updated_before_us, "updated_before")
         removed = count = 0
         after = (-1, "")
         while True:
@@ -183,6 +187,7 @@ class DatabaseSessions(Turns, Lineage):
         return await exchange.import_session(self, source, format, dry_run=dry_run)
 
     async def events(self, session_id: str, *, since: int = 0) -> AsyncIterator[Event]:
+        check_seq(since, "since")
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
         key = (self.actor.tenant_id, check_id(session_id, "session_id"))
