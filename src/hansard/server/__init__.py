@@ -1,1 +1,1 @@
-"""See ``docs/architecture.md`` for what this floor owns."""
+"""The record over HTTP: Starlette's router, msgspec's shapes, one table of endpoints."""

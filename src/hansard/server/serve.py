@@ -8,6 +8,7 @@ a signal -> not ready, streams closed with a hint; 1 s, so that others notice
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import socket
 from types import FrameType
@@ -93,6 +94,9 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the record, listen, and say where."""
         await super().startup(sockets)
+        # What there is by now stays: the garbage collector need not look at it ever again.
+        gc.collect()
+        gc.freeze()
         for server in self.servers:
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]
