@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from hansard import SessionService
 from tests.places import Place
+from tests.postgres import PostgresCluster
 from tests.samples import Body, call, dialogue, user
 
 LONG, SHORT = 20_000, 10
@@ -16,16 +17,25 @@ BYTES_MAX = 64 * 1024
 PAGE_BYTES = 4_096
 TURN = [user("x" * 500), user("y" * 500)]
 
-pytestmark = pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
+QUIET = {"autovacuum": "off", "full_page_writes": "off"}
+"""So that the server's log holds what callers write, and no chores of its own."""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[Place]:
+    """A database that nobody else writes to."""
+    if request.param == "sqlite":
+        yield Place("sqlite", sqlite_url, sqlite_url)
+        return
+    with PostgresCluster(settings=QUIET) as cluster:
+        url = cluster.create_database()
+        yield Place("postgres", url, url)
 
 
 async def bytes_written(
     place: Place, act: Callable[[str], Awaitable[object]], session_id: str
 ) -> int:
-    """What an act adds to the database's write-ahead log; the least of three tries.
-
-    The server's own chores write to the same log, and the first touch of a page writes it whole.
-    """
+    """What an act adds to the database's write-ahead log; the least of three tries."""
     found = []
     for _ in range(3):
         before = _log_position(place)

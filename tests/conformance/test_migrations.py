@@ -72,6 +72,25 @@ def test_both_engines_have_the_same_steps() -> None:
     assert names[0] == names[1]
 
 
+async def test_tenant_leads_every_key(postgres_url: str) -> None:
+    """So that tables can be spread over machines by tenant, and no key spans two of them."""
+    place = Place("postgres", postgres_url, postgres_url)
+    async with hansard.open(place.url):
+        pass
+    found = place.execute("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+    keys = [(table, definition.partition("(")[2]) for table, definition in found]
+    assert {table for table, key in keys if not key.startswith("tenant_id, ")} == {
+        "installation",
+        "schema_migrations",
+    }
+    references = place.execute(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'"
+    )
+    assert references
+    for (definition,) in references:
+        assert definition.count("(tenant_id, session_id)") == 2
+
+
 async def test_new_database_is_brought_to_the_newest_version(empty: Place) -> None:
     async with hansard.open(empty.url):
         pass

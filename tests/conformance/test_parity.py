@@ -121,7 +121,7 @@ async def everything(record: SessionService) -> list[Any]:
 
 
 @given(script=st.lists(st.tuples(sessions, acts()), max_size=12))
-@settings(max_examples=50)
+@settings(max_examples=30)
 async def test_every_place_answers_the_same(
     everywhere: dict[Place, SessionService], script: list[tuple[str, tuple[str, Act]]]
 ) -> None:

@@ -101,6 +101,16 @@ async def test_exists_tells(record: SessionService) -> None:
     assert not await record.exists("t")
 
 
+async def test_ids_are_found_by_how_they_begin(record: SessionService) -> None:
+    for session_id in ("ab", "abc", "abd", "a", "b", "AB", "ab_", "ab:1"):
+        await record.append_turn(session_id, dialogue(1), create=True)
+        await record.update(session_id, title="about ab")
+    assert sorted(await record.find_ids("ab")) == sorted(["ab", "abc", "abd", "ab_", "ab:1"])
+    assert await record.find_ids("abc") == ["abc"]
+    assert await record.find_ids("x") == []
+    assert len(await record.find_ids("a", limit=2)) == 2
+
+
 UNKNOWN = {
     "get": lambda record: record.get("none"),
     "update": lambda record: record.update("none", title="x"),
