@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/package-by-$(subst /,-,$(PYTHON))
 TOOLS := $(VENV)/tools-by-$(subst /,-,$(PYTHON))
+RIVALS := $(VENV)/rivals-by-$(subst /,-,$(PYTHON))
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test serve bench faults lint docs clean
@@ -26,7 +27,7 @@ test: lint  ## run every check and every test; pytest's verdict stands at the en
 serve: $(PACKAGE)  ## serve a SQLite file on http://127.0.0.1:8080, API described at /docs
 	@$(BIN)/hansard serve --log-format text
 
-bench: $(TOOLS)  ## measure, and write docs/benchmarks.md
+bench: $(RIVALS)  ## measure, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 faults: $(TOOLS)  ## run the long fault suite: crashes, lost answers, full disks
@@ -57,4 +58,8 @@ $(PACKAGE): pyproject.toml
 
 $(TOOLS): $(PACKAGE)
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(RIVALS): $(TOOLS)
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@

@@ -43,7 +43,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def bench(session: nox.Session) -> None:
     """Measure, and write docs/benchmarks.md."""
-    _install(session)
+    _install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
@@ -54,6 +54,6 @@ def faults(session: nox.Session) -> None:
     session.run("pytest", "-m", "faults", *session.posargs)
 
 
-def _install(session: nox.Session) -> None:
+def _install(session: nox.Session, group: str = "dev") -> None:
     project = nox.project.load_toml("pyproject.toml")
-    session.install("--editable", ".", *nox.project.dependency_groups(project, "dev"))
+    session.install("--editable", ".", *nox.project.dependency_groups(project, group))
