@@ -180,6 +180,15 @@ async def test_lists_hold_what_is_within_reach(callers: Callers) -> None:
     assert await listed(callers.bob, search="private") == set()
 
 
+async def test_ids_of_others_are_not_found_and_hide_none(callers: Callers) -> None:
+    for n in range(5):
+        await callers.ann.create(session_id=f"id-{n}")
+        await callers.stranger.create(session_id=f"id-s{n}")
+    await callers.bob.create(session_id="id-9")
+    assert await callers.bob.find_ids("id-", limit=2) == ["id-9"]
+    assert len(await callers.auditor.find_ids("id-")) == 6
+
+
 async def test_owner_is_who_made_it(callers: Callers) -> None:
     await fill(callers)
     assert (await callers.ann.get("s")).owner == "ann"

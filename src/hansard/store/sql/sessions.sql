@@ -58,8 +58,9 @@ LIMIT :limit;
 
 -- name: session_list_by_prefix
 -- Sessions whose id begins like this: from the first such id on, before the first other.
-SELECT session_id, owner FROM sessions
+SELECT session_id FROM sessions
 WHERE tenant_id = :tenant_id AND session_id >= :first AND session_id < :beyond
+AND owner = :owner -- if owner
 ORDER BY session_id
 LIMIT :limit;
 
