@@ -29,6 +29,13 @@ BUSY_TIMEOUT_MS = 250  # of one try; tries go on until the deadline
 CACHE_KIB = 16_384  # pages kept in memory by each connection
 READERS = 4
 _PAUSE_S = 0.005
+_PRAGMAS = (
+    f"busy_timeout = {BUSY_TIMEOUT_MS}",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    f"cache_size = -{CACHE_KIB}",
+)
 
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -69,15 +76,14 @@ class SqliteConnection:
 
     def run(self, fn: Callable[[Tx], T], *, read_only: bool, deadline: float | None = None) -> T:
         """Run ``fn`` in a transaction; wait for another process's writer until the deadline."""
+        begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        deadline = deadline or time.monotonic() + self._deadline_s
         with _translated():
-            tx = self._begin("BEGIN" if read_only else "BEGIN IMMEDIATE", deadline)
-            try:
-                result = fn(tx)
-                tx.connection.execute("COMMIT")
-            except BaseException:
-                _roll_back(tx.connection)
-                raise
-            return result
+            while True:
+                try:
+                    return self._run_once(fn, begin)
+                except sqlite3.OperationalError as error:
+                    self._pause(error, deadline)
 
     def run_each(self, fns: Sequence[Callable[[Tx], Any]], deadline: float) -> list[Outcome]:
         """Run functions in one transaction, each behind a savepoint."""
@@ -104,15 +110,16 @@ class SqliteConnection:
             self._opened.close()
             self._opened = None
 
-    def _begin(self, statement: str, deadline: float | None) -> _SqliteTx:
-        deadline = deadline or time.monotonic() + self._deadline_s
-        while True:
-            try:
-                connection = self._open()
-                connection.execute(statement)
-                return _SqliteTx(connection)
-            except sqlite3.OperationalError as error:
-                self._pause(error, deadline)
+    def _run_once(self, fn: Callable[[Tx], T], begin: str) -> T:
+        connection = self._open()
+        connection.execute(begin)
+        try:
+            result = fn(_SqliteTx(connection))
+            connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
+        return result
 
     def _pause(self, error: sqlite3.OperationalError, deadline: float) -> None:
         """Wait a little before the next try, unless that is pointless or too late."""
@@ -124,14 +131,12 @@ class SqliteConnection:
     def _open(self) -> sqlite3.Connection:
         if self._opened is None:
             connection = self._connect()
-            for pragma in (
-                f"busy_timeout = {BUSY_TIMEOUT_MS}",
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "foreign_keys = ON",
-                f"cache_size = -{CACHE_KIB}",
-            ):
-                connection.execute(f"PRAGMA {pragma}")
+            try:
+                for pragma in _PRAGMAS:
+                    connection.execute(f"PRAGMA {pragma}")
+            except sqlite3.Error:
+                connection.close()
+                raise
             self._opened = connection
         return self._opened
 
@@ -187,11 +192,12 @@ def _run_guarded(tx: Tx, fn: Callable[[Tx], Any]) -> Outcome:
     tx.connection.execute("SAVEPOINT one")
     try:
         outcome = Outcome(fn(tx))
-    except sqlite3.OperationalError:
-        raise  # a full disk or an I/O error is everybody's
-    except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+    except BaseException as error:
+        ours = _translate(error) if isinstance(error, sqlite3.Error) else error
+        if isinstance(ours, Unavailable):
+            raise  # a full disk or an I/O error is everybody's
         tx.connection.execute("ROLLBACK TO one")
-        outcome = Outcome(error=error)
+        outcome = Outcome(error=ours)
     tx.connection.execute("RELEASE one")
     return outcome
 
@@ -210,12 +216,19 @@ def _translated() -> Generator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
-    except sqlite3.IntegrityError as error:
-        raise Conflict(f"the database refused a row: {error}", code="refused") from error
     except sqlite3.Error as error:
-        if _primary_code(error) in _CORRUPT:
-            raise Corrupt(f"SQLite: {error}", code="database_corrupt") from error
-        raise Unavailable(f"SQLite: {error}", reason=_reason(error)) from error
+        raise _translate(error) from error
+
+
+def _translate(error: sqlite3.Error) -> HansardError:
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
+        return Conflict(f"the database refused a row: {error}", code="refused")
+    code = _primary_code(error)
+    if code in _CORRUPT:
+        return Corrupt(f"SQLite: {error}", code="database_corrupt")
+    if isinstance(error, sqlite3.OperationalError) and not code:  # it says and shows what it is
+        return Corrupt("SQLite: a text is not UTF-8", code="database_corrupt")
+    return Unavailable(f"SQLite: {error}", reason=_reason(error))
 
 
 def _reason(error: sqlite3.Error) -> str:
