@@ -125,8 +125,8 @@ class Disk:
 
     def delete(self, name: str, *, synced: bool) -> None:
         self.change()
-        file = self.files.pop(name)
-        if not synced:
+        file = self.files.pop(name, None)
+        if file and not synced:
             self._deleted[name] = file
 
     def change(self) -> None:

@@ -1,0 +1,95 @@
+"""Row 13: locks, deadlocks and serialization failures are run again, whole, and counted once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import apsw
+import psycopg
+import pytest
+
+from hansard.compose import open_database
+from hansard.service.bound import system_clock
+from tests.faults.crash_disk import Disk
+from tests.faults.harness import Load, attempt, run, seed_told, until
+from tests.faults.history import History, make_turn
+from tests.faults.record_on_disk import open_on, serve_on
+from tests.postgres import PostgresCluster, database_name
+from tests.samples import dialogue
+
+LOCK = "SELECT 1 FROM sessions WHERE session_id = %s FOR UPDATE"
+WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted"
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_stricter_isolation_of_the_database_changes_nothing(
+    cluster: PostgresCluster, cluster_url: str, level: str
+) -> None:
+    """What loses the race is run again; two processes append to the same sessions."""
+    cluster.execute(
+        f'ALTER DATABASE "{database_name(cluster_url)}"'
+        f" SET default_transaction_isolation = '{level}'"
+    )
+
+    async def wait(history: History) -> None:
+        await history.more(200)
+
+    async with open_database(cluster_url) as one, open_database(cluster_url) as other:
+        await run(Load(seed=13, sessions=2), [one, other], other, wait)
+
+
+async def test_appends_go_on_while_others_lock_sessions_in_the_opposite_order(
+    cluster: PostgresCluster, cluster_url: str
+) -> None:
+    """Somebody locks two sessions, last one first, over and over."""
+    rng = random.Random(131)
+
+    async def lock(history: History) -> None:
+        await history.until(
+            lambda: len({name for name, _ in history.acknowledged}) == load.sessions
+        )
+        for _ in range(20):
+            await history.more(5)
+            async with await psycopg.AsyncConnection.connect(cluster_url) as other:
+                for name in sorted(rng.sample(load.session_ids, 2), reverse=True):
+                    await other.execute(LOCK, [name])
+
+    load = Load(seed=131)
+    async with open_database(cluster_url) as record, open_database(cluster_url) as observer:
+        await run(load, [record], observer, lock)
+
+
+async def test_deadlock_is_resolved_and_the_whole_is_run_again(
+    cluster: PostgresCluster, cluster_url: str
+) -> None:
+    """A purge locks many sessions; the other side is never the one that gives way."""
+    later_us = system_clock() + 10**6
+    async with open_database(cluster_url) as record:
+        for name in ("a", "b"):
+            await record.create(session_id=name, messages=dialogue(3))
+        async with await psycopg.AsyncConnection.connect(cluster_url) as other:
+            await other.execute("SET deadlock_timeout = '1h'")
+            await other.execute(LOCK, ["b"])
+            purging = asyncio.create_task(record.purge(updated_before_us=later_us))
+            await until(lambda: cluster.execute(WAITING))
+            await other.execute(LOCK, ["a"])
+        report = await purging
+        assert (report.sessions, report.messages) == (2, 6)
+        assert record.runner.database.counters()["retries"] > 0
+        assert not await record.exists("a")
+
+
+async def test_lock_that_sqlite_meets_half_way_is_waited_for() -> None:
+    """Any call may meet one; the caller notices nothing."""
+    empty = Disk()
+    open_on(empty).close()
+    for number in range(1, 25):
+        with seed_told(number):
+            disk = empty.copy()
+            async with serve_on(disk) as record:
+                disk.fail_at(disk.calls + number, apsw.SQLITE_BUSY, times=3)
+                for n in range(5):
+                    receipt = await attempt(record, make_turn(random.Random(n), "s", f"turn-{n}"))
+                    assert not receipt.replayed
+                assert (await record.get("s")).turn_count == 5
