@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansard import SessionService
+from tests.places import Place
 from tests.samples import Body, assistant, dialogue, user
 
 
@@ -64,6 +66,15 @@ async def test_many_answers_are_searched_through(record: SessionService) -> None
 
 async def test_answers_without_any_call_give_the_whole_history(record: SessionService) -> None:
     assert await tail_seqs(record, [answers("c1"), answers("c2")], 1) == [0, 1]
+
+
+async def test_window_on_messages_that_were_lost_comes_to_an_end(
+    record: SessionService, place: Place
+) -> None:
+    session = await record.create(messages=dialogue(200))
+    place.execute("DELETE FROM messages WHERE seq < 199")
+    async with asyncio.timeout(30):
+        assert [message.seq for message in await record.tail(session.id, 2)] == [199]
 
 
 exchanges = st.sampled_from(

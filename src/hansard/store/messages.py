@@ -59,7 +59,7 @@ def find_tail_start(tx: Tx, actor: Actor, session_id: str, count: int, total: in
         for message in found:
             if is_safe_start(message):
                 return message.seq
-        start = max(0, start - len(found))
+        start = max(0, start - TAIL_STEP)
     return start
 
 
