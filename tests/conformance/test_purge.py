@@ -45,6 +45,12 @@ async def test_moment_itself_is_excluded(record: SessionService) -> None:
     assert (await record.purge(updated_before_us=session.updated_at_us + 1)).sessions == 1
 
 
+async def test_sessions_from_before_1970_are_purged(record: SessionService, place: Place) -> None:
+    session = await record.create(session_id="s")
+    place.execute("UPDATE sessions SET updated_at_us = -5")
+    assert (await record.purge(updated_before_us=session.created_at_us)).sessions == 1
+
+
 async def test_many_sessions_are_purged_in_portions(record: SessionService) -> None:
     for n in range(230):
         await record.create(session_id=f"s{n}", messages=dialogue(1))

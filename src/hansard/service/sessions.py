@@ -46,6 +46,7 @@ from hansard.store.sessions import Untouched
 EVENTS_STEP = 200  # events read at a time
 POLL_S = 1.0  # how long a reader of events relies on announcements alone
 PURGE_STEP = 200  # sessions removed in one transaction
+BEFORE_ALL = (-(2**63), "")  # imported sessions may be from before 1970
 
 
 class DatabaseSessions(Turns, Lineage):
@@ -167,7 +168,7 @@ class DatabaseSessions(Turns, Lineage):
     async def purge(self, *, updated_before_us: int, dry_run: bool = False) -> PurgeReport:
         check_us(updated_before_us, "updated_before")
         removed = count = 0
-        after = (-1, "")
+        after = BEFORE_ALL
         while True:
             found = await self._list_untouched(updated_before_us, after)
             if not found:
