@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
+import threading
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from hansard.compose import open_database
+from hansard.core.actors import DEFAULT_TENANT
 from tests.faults.harness import Load, ask, run
 from tests.faults.history import History
 from tests.postgres import PostgresCluster, database_name
+from tests.samples import dialogue
 
 ROUNDS = [5, pytest.param(100, marks=pytest.mark.faults)]
 OURS = "FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
@@ -48,3 +54,20 @@ async def test_backend_that_is_killed_takes_the_others_down_and_no_turn_with_it(
 
     async with open_database(cluster_url) as record, open_database(cluster_url) as observer:
         await run(Load(seed=41), [record], observer, kill)
+
+
+async def test_news_arrive_when_the_process_has_many_files_open(
+    cluster: PostgresCluster, cluster_url: str
+) -> None:
+    heard = threading.Event()
+    with ExitStack() as files:
+        for _ in range(1_100):
+            files.enter_context(Path(os.devnull).open())
+        async with open_database(cluster_url) as here, open_database(cluster_url) as there:
+            here.runner.database.bulletin.subscribe((DEFAULT_TENANT, "s"), heard.set)
+            await there.create(session_id="s")
+            for _ in range(100):
+                if await asyncio.to_thread(heard.wait, 0.1):
+                    break
+                await there.append_turn("s", dialogue(1))
+    assert heard.is_set()

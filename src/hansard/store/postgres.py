@@ -8,7 +8,7 @@ what became of the transaction (``pg_xact_status``), so nothing is written twice
 from __future__ import annotations
 
 import random
-import select
+import selectors
 import socket
 import threading
 import time
@@ -381,9 +381,11 @@ def _readable(
     timeout_s: float | None = None,
 ) -> bool:
     """Wait until one of them has something to say, and tell whether it is ``stopped``."""
-    waiting: list[Any] = [stopped, *others]
-    ready, _, _ = select.select(waiting, [], [], timeout_s)
-    return stopped in ready
+    with selectors.DefaultSelector() as waiting:  # select() knows no file beyond the 1,024th
+        waiting.register(stopped, selectors.EVENT_READ)
+        for other in others:
+            waiting.register(other, selectors.EVENT_READ)
+        return any(key.fileobj is stopped for key, _ in waiting.select(timeout_s))
 
 
 def _publish(url: str, bulletin: Bulletin, stopped: socket.socket) -> None:
