@@ -14,6 +14,7 @@ import pytest
 
 from hansard.compose import open_database
 from hansard.core.actors import DEFAULT_TENANT
+from hansard.core.errors import Unavailable
 from tests.faults.harness import Load, ask, run
 from tests.faults.history import History
 from tests.postgres import PostgresCluster, database_name
@@ -54,6 +55,24 @@ async def test_backend_that_is_killed_takes_the_others_down_and_no_turn_with_it(
 
     async with open_database(cluster_url) as record, open_database(cluster_url) as observer:
         await run(Load(seed=41), [record], observer, kill)
+
+
+async def test_server_that_was_read_only_is_left_for_the_primary(
+    cluster: PostgresCluster, cluster_url: str
+) -> None:
+    """As a standby is that an address led to while the primary changed."""
+    name = database_name(cluster_url)
+    setting = f'ALTER DATABASE "{name}" {{}} default_transaction_read_only'
+    async with open_database(cluster_url, retry_deadline_s=0.2) as record:
+        await record.create(session_id="s")
+        await ask(cluster, setting.format("SET") + " = on")
+        await ask(cluster, f"SELECT pg_terminate_backend(pid) {OURS.format(name)}")
+        for _ in range(10):  # so that every thread meets it
+            with pytest.raises(Unavailable):
+                await record.append_turn("s", dialogue(1))
+        await ask(cluster, setting.format("RESET"))
+        for _ in range(10):
+            await record.append_turn("s", dialogue(1))
 
 
 async def test_news_arrive_when_the_process_has_many_files_open(

@@ -54,7 +54,8 @@ _SESSION: Final = {
 
 # Classes and codes after which nothing has happened and the whole may be run again.
 _RETRY_CLASSES = ("08", "53", "57P")
-_RETRY_CODES = frozenset({"40001", "40P01", "55P03", "57014", "25006", "25P03"})
+_READ_ONLY = "25006"  # a standby, or a primary that is one no more
+_RETRY_CODES = frozenset({"40001", "40P01", "55P03", "57014", _READ_ONLY, "25P03"})
 
 # Classes that blame the data: a value, a constraint, a limit, a trigger that says no.
 _REFUSED = ("22", "23", "44", "54", "P0")
@@ -132,6 +133,8 @@ class PostgresConnection:
             except psycopg.Error as error:
                 if attempt.may_have_committed and self._is_committed(attempt, deadline, error):
                     return cast("T", attempt.result)
+                if error.sqlstate == _READ_ONLY:
+                    self.close()  # the primary is elsewhere, or will be
                 if not self._is_retryable(error) or time.monotonic() > deadline:
                     raise _translate(error) from error
             self._counters["retries"] += 1
