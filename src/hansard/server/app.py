@@ -23,15 +23,11 @@ from hansard.server.openapi import document
 from hansard.server.operation import Resource
 from hansard.service.keys import KeyService
 from hansard.service.sessions import DatabaseSessions
-from hansard.settings import AccessSettings, Settings, refuse
+from hansard.settings import AccessSettings, Settings
 
 
 def create_app(record: DatabaseSessions, settings: Settings, *, log: Log | None = None) -> Edge:
-    """Make the ASGI application on a record, which it opens and closes with its lifespan.
-
-    Raises:
-        InvalidInput: If a setting is missing.
-    """
+    """Make the ASGI application on a record, which it opens and closes with its lifespan."""
     api = document(ENDPOINTS, version=__version__, secured=settings.access.auth != "none")
     context = Context(
         record,
@@ -81,8 +77,8 @@ def _authenticator(
     if access.auth == "key":
         return keys
     issuer, audience = access.oidc_issuer, access.oidc_audience
-    if issuer is None or audience is None:
-        raise refuse("oidc_issuer", "and oidc_audience are needed with auth = oidc")
+    assert issuer is not None  # the settings have been checked
+    assert audience is not None
     return TokenHolders(
         keys,
         IssuerKeys(issuer, access.oidc_jwks_url, client, time.monotonic),

@@ -10,7 +10,7 @@ import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from hansard.server.openapi import REF
 
@@ -85,8 +85,7 @@ def _blocks(document: Json) -> Iterator[Block]:
     for name, schema in document["components"]["schemas"].items():
         yield Heading(3, name)
         yield Paragraph(schema["description"])
-        if schema["properties"]:
-            yield Table(("field", "type", "if absent"), _fields(schema))
+        yield Table(("field", "type", "if absent"), _fields(schema))
 
 
 def _operation(title: str, operation: Json) -> Iterator[Block]:
@@ -184,6 +183,8 @@ def _markdown(block: Block) -> Iterable[str]:
             lines = [head, ["---"] * len(head), *rows]
             cells = ([cell.replace("|", "&#124;") for cell in line] for line in lines)
             return (*(f"| {' | '.join(line)} |" for line in cells), "")
+        case _:
+            assert_never(block)
 
 
 def _html(block: Block) -> str:
@@ -195,6 +196,8 @@ def _html(block: Block) -> str:
         case Table(head, rows):
             lines = [_row("th", head), *(_row("td", row) for row in rows)]
             return f"<table>{''.join(lines)}</table>"
+        case _:
+            assert_never(block)
 
 
 def _row(cell: str, texts: Iterable[str]) -> str:
