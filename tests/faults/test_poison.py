@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 
 import psycopg
+import pytest
 
 from hansard import Conflict
 from hansard.compose import open_database
+from hansard.core.errors import Unavailable
+from hansard.store.database import Tx
 from tests.faults.harness import send, until
 from tests.faults.history import History, Sent, make_turn
 from tests.faults.invariants import check_invariants
@@ -90,3 +94,27 @@ async def test_turn_that_another_transaction_has_just_recorded_fails_alone(
             turns[BAD].key: "turn_conflict"
         }
         assert len(history.acknowledged) == COUNT - 1
+
+
+async def test_write_that_misses_something_of_its_own_fails_alone(sqlite_url: str) -> None:
+    """As an import whose source does not answer, while others write."""
+    begun, go = threading.Event(), threading.Event()
+
+    def hold(_tx: Tx) -> None:
+        begun.set()
+        go.wait()
+
+    def miss(_tx: Tx) -> None:
+        raise Unavailable("the database to be read does not answer")
+
+    async with open_database(sqlite_url) as record:
+        holding = asyncio.ensure_future(record.runner.write(hold))
+        await asyncio.to_thread(begun.wait)
+        missing = asyncio.ensure_future(record.runner.write(miss))
+        creating = asyncio.ensure_future(record.create(session_id="s"))
+        await asyncio.sleep(0)  # both wait for the same transaction now
+        go.set()
+        await holding
+        with pytest.raises(Unavailable):
+            await missing
+        assert (await creating).id == "s"

@@ -193,9 +193,11 @@ def _run_guarded(tx: Tx, fn: Callable[[Tx], Any]) -> Outcome:
     try:
         outcome = Outcome(fn(tx))
     except BaseException as error:
-        ours = _translate(error) if isinstance(error, sqlite3.Error) else error
-        if isinstance(ours, Unavailable):
-            raise  # a full disk or an I/O error is everybody's
+        ours: BaseException = error
+        if isinstance(error, sqlite3.Error):
+            ours = _translate(error)
+            if isinstance(ours, Unavailable):
+                raise  # a full disk or an I/O error is everybody's
         tx.connection.execute("ROLLBACK TO one")
         outcome = Outcome(error=ours)
     tx.connection.execute("RELEASE one")
