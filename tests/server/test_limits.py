@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -123,6 +124,19 @@ async def test_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPat
     assert refused.value.code == "request_timeout"
 
 
+async def test_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "PAUSE_MAX_S", 0.05)
+
+    async def drip() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    with pytest.raises(InvalidInput) as refused:
+        async with asyncio.timeout(30):
+            await read_body(drip, {}, 10_000)
+    assert refused.value.code == "request_timeout"
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -152,3 +166,39 @@ async def test_few_large_bodies_are_held_at_once(
         await stack.aclose()
         async with app.context.room_for(LIMIT + 1):
             pass
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /",
+        b"GET /livez HTTP/1.1\r\nHost: h\r\nX-Long: ",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: ",
+    ],
+)
+async def test_head_without_end_is_refused(server: str, start: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(server).port)
+    writer.write(start)
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(30):
+            while not reader.at_eof():
+                writer.write(b"a" * 16_384)
+                await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(reader.read(1_024), 0.01)
+    writer.close()
+    async with httpx.AsyncClient(base_url=server) as api:
+        assert (await api.get("/livez")).status_code == 200
+
+
+async def test_trailers_are_not_taken_for_headers(server: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(server).port)
+    writer.write(
+        b"POST /v1/sessions HTTP/1.1\r\nHost: h\r\nX-Request-Id: head\r\n"
+        b"Content-Type: application/json\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Request-Id: trailer\r\n\r\n"
+    )
+    async with asyncio.timeout(30):
+        answer = await reader.read()
+    writer.close()
+    assert b"x-request-id: head\r\n" in answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Collection, Mapping
 from typing import Final, TypeVar
 
@@ -22,6 +23,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 RequestHeaders = Mapping[bytes, bytes]
 
 PAUSE_MAX_S = 30.0  # between two pieces of a body: a silent client gives its place back
+RATE_MIN_BYTES_S = 65_536  # of a body beyond that pause: nor is a place held by dripping
 THREAD_BYTES = 65_536  # larger bodies are parsed beside the event loop, not in it
 JSON_TYPES: Final = frozenset({b"application/json"})
 _TOO_SLOW = "the body is too slow"
@@ -36,12 +38,14 @@ async def read_body(receive: Receive, headers: RequestHeaders, limit_bytes: int)
 
     Raises:
         LimitReached: With code ``body_too_large``.
+        InvalidInput: With code ``request_timeout``.
         ClientDisconnect: If the client went away.
     """
     if (announced_bytes(headers) or 0) > limit_bytes:
         raise _too_large(limit_bytes)
     pieces: list[bytes] = []
     size_bytes = 0
+    started = time.monotonic()
     while True:
         message = await _next_piece(receive)
         piece = message.get("body", b"")
@@ -51,6 +55,8 @@ async def read_body(receive: Receive, headers: RequestHeaders, limit_bytes: int)
         pieces.append(piece)
         if not message.get("more_body", False):
             return b"".join(pieces) if len(pieces) > 1 else piece
+        if time.monotonic() - started > PAUSE_MAX_S + size_bytes / RATE_MIN_BYTES_S:
+            raise InvalidInput("the body comes too slowly", code="request_timeout")
 
 
 def announced_bytes(headers: RequestHeaders) -> int | None:

@@ -19,6 +19,7 @@ import uvicorn
 from hansard.core.errors import Unavailable
 from hansard.server.app import create_app
 from hansard.server.edge import Edge
+from hansard.server.heads import BoundedHeads
 from hansard.server.logs import adopt_standard_logging, make_log
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import Settings, refuse
@@ -68,7 +69,7 @@ class DrainingServer(uvicorn.Server):
                 app,
                 host=settings.server.host,
                 port=settings.server.port,
-                http="httptools",
+                http=BoundedHeads,
                 ws="none",
                 lifespan="on",
                 log_config=None,
