@@ -127,6 +127,15 @@ async def test_unknown_session_is_404(server: str) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "session_not_found")
 
 
+async def test_number_that_no_event_has_is_refused(server: str) -> None:
+    await make(server)
+    path = f"{server}/v1/sessions/s/events"
+    async with httpx.AsyncClient() as client:
+        asked = await client.get(path, params={"since": 2**53})
+        resumed = await client.get(path, headers={"Last-Event-ID": str(2**53)})
+    assert (asked.status_code, resumed.status_code) == (422, 422)
+
+
 async def test_head_opens_no_stream(server: str) -> None:
     await make(server)
     async with httpx.AsyncClient() as client:

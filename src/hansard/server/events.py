@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hansard.core.errors import InvalidInput
+from hansard.core.turns import check_seq
 from hansard.server import bodies
 from hansard.server.calls import Call, Stream
 from hansard.server.sse import write_stream
@@ -13,6 +14,7 @@ from hansard.server.sse import write_stream
 async def follow_events(call: Call[bodies.EventsQuery, None]) -> Stream:
     """Stream a session's changes, first the past, then live."""
     since = _since(call)
+    check_seq(since, "since")
     await call.record.get(call.session_id)
     events = call.record.events(call.session_id, since=since)
     return Stream(write_stream(events, call.context.streams), b"text/event-stream")
