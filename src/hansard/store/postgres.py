@@ -8,9 +8,6 @@ what became of the transaction (``pg_xact_status``), so nothing is written twice
 from __future__ import annotations
 
 import random
-import selectors
-import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,10 +18,11 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
 from hansard.core.errors import Conflict, Corrupt, InvalidInput, Unavailable
-from hansard.store.bulletin import CHANNEL, Bulletin
+from hansard.store.bulletin import Bulletin
 from hansard.store.database import ForRows, Row, Tx
 from hansard.store.jobs import Outcome
 from hansard.store.queries import Dialect, Query, combine, load
+from hansard.store.relay import relay
 
 T = TypeVar("T")
 
@@ -38,8 +36,6 @@ IDLE_TIMEOUT_MS = 10_000  # after which the locks of a client that vanished are 
 VERSION_MIN = 140_000
 _PAUSE_MAX_S = 0.25
 _WAIT_S = 0.1  # how often a wait for the server looks at the clock
-_LISTEN_AGAIN_S = 0.5  # how long a listener that lost its connection waits for another
-_GATHER_S = 0.01  # how long announcements are gathered before they are published
 
 # All queries look rows up by index. Plans are made once, maybe for tables that are still empty,
 # so the joins that are only good for small tables are ruled out.
@@ -93,24 +89,8 @@ class PostgresEngine:
         return PostgresConnection(self.url, self.deadline_s, self.counters)
 
     def listen(self, bulletin: Bulletin) -> Callable[[], None]:
-        """Pass announcements on in both directions, each on a thread of its own."""
-        bulletin.has_peers = True
-        ours, theirs = socket.socketpair()
-        threads = [
-            threading.Thread(target=target, args=(self.url, bulletin, theirs), daemon=True)
-            for target in (_listen, _publish)
-        ]
-        for thread in threads:
-            thread.start()
-
-        def stop() -> None:
-            ours.close()  # which makes the other end readable
-            bulletin.close()
-            for thread in threads:
-                thread.join()
-            theirs.close()
-
-        return stop
+        """Pass announcements on in both directions."""
+        return relay(lambda: open_connection(self.url), bulletin)
 
 
 class PostgresConnection:
@@ -362,44 +342,3 @@ def _translate(error: psycopg.Error) -> Exception:
     if state.startswith(("XX", "58P")):
         return Corrupt(f"PostgreSQL {state}: {error}", code="database_corrupt")
     return Unavailable(f"PostgreSQL {state}: {error}".strip(), reason=state or "connection")
-
-
-def _listen(url: str, bulletin: Bulletin, stopped: socket.socket) -> None:
-    pause_s = 0.0
-    while not _readable(stopped, timeout_s=pause_s):
-        try:
-            with open_connection(url) as connection:
-                connection.execute(f"LISTEN {CHANNEL}")
-                while not _readable(stopped, [connection]):
-                    for notice in connection.notifies(timeout=0):
-                        bulletin.receive(notice.payload)
-                return
-        except psycopg.Error:
-            pause_s = _LISTEN_AGAIN_S
-
-
-def _readable(
-    stopped: socket.socket,
-    others: Sequence[psycopg.Connection[Row]] = (),
-    timeout_s: float | None = None,
-) -> bool:
-    """Wait until one of them has something to say, and tell whether it is ``stopped``."""
-    with selectors.DefaultSelector() as waiting:  # select() knows no file beyond the 1,024th
-        waiting.register(stopped, selectors.EVENT_READ)
-        for other in others:
-            waiting.register(other, selectors.EVENT_READ)
-        return any(key.fileobj is stopped for key, _ in waiting.select(timeout_s))
-
-
-def _publish(url: str, bulletin: Bulletin, stopped: socket.socket) -> None:
-    payload = bulletin.take_payload()
-    while payload:
-        try:
-            with open_connection(url) as connection:
-                while payload:
-                    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
-                    _readable(stopped, timeout_s=_GATHER_S)
-                    payload = bulletin.take_payload()
-        except psycopg.Error:
-            _readable(stopped, timeout_s=_LISTEN_AGAIN_S)
-            payload = bulletin.take_payload()
