@@ -83,6 +83,16 @@ def test_progress_is_seen_on_a_terminal_only() -> None:
     assert "importing" in shown.seen
 
 
+def test_progress_shows_a_name_as_it_is() -> None:
+    with (
+        screen() as shown,
+        redirect_stderr(shown.file),
+        watched("importing [bold]x[/y]") as advance,
+    ):
+        advance(1)
+    assert "[bold]x[/y]" in shown.seen
+
+
 def test_progress_is_silent_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     with watched("exporting") as advance:
         advance(1)

@@ -34,7 +34,12 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
 @contextmanager
 def progress(what: str, unit: str) -> Iterator[Callable[[int], None]]:
     """Draw a bar on standard error, gone when all is done."""
-    parts = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
+    parts = [
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    ]
     if unit:
         parts.insert(3, TextColumn("{task.completed:,} {task.fields[unit]}"))
     with Progress(*parts, console=Console(stderr=True), transient=True) as bar:
