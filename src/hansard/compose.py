@@ -39,7 +39,7 @@ def open(
     Raises:
         InvalidInput: ``invalid_url``, if the URL names no place.
     """
-    match urlsplit(url).scheme:
+    match _scheme(url):
         case "sqlite" | "postgresql" | "postgres":
             actor = Actor(tenant, owner, sees_all=owner is None)
             return open_database(url, actor=actor, retry_deadline_s=retry_deadline_s)
@@ -81,6 +81,13 @@ def sqlite_path(url: str) -> Path | None:
     if "\0" in path:
         raise InvalidInput("a SQLite path holds no NUL", code="invalid_url")
     return Path(path) if path else None
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError as exc:
+        raise InvalidInput("not a URL", code="invalid_url") from exc
 
 
 def _opener(url: str, retry_deadline_s: float) -> Callable[[], Database]:

@@ -161,8 +161,9 @@ class DatabaseSessions(Turns, Lineage):
         await self.write_session(session_id, lambda tx: sessions.delete(tx, self.actor, session_id))
 
     async def verify(self, session_id: str) -> Verification:
-        return await self.read_session(
-            session_id, lambda tx, session: verification.verify(tx, self.actor, session)
+        check_id(session_id, "session_id")
+        return await self.runner.read_apart(
+            lambda tx: verification.verify(tx, self.actor, sessions.get(tx, self.actor, session_id))
         )
 
     async def purge(self, *, updated_before_us: int, dry_run: bool = False) -> PurgeReport:

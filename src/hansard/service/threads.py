@@ -37,8 +37,13 @@ class Runner:
         return self._database
 
     async def open(self) -> None:
-        """Connect, migrate, start the threads."""
-        self._database = await asyncio.to_thread(self._open_database)
+        """Connect, migrate, start the threads; one that nobody waits for any more is closed."""
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open_database))
+        try:
+            self._database = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            (await opening).close()
+            raise
 
     async def close(self) -> None:
         """Finish what was begun."""
@@ -47,10 +52,10 @@ class Runner:
             self._database = None
 
     def _inbox(self) -> _Inbox:
-        loop = asyncio.get_running_loop()
-        if self._last_inbox is None or self._last_inbox.loop is not loop:
-            self._last_inbox = _Inbox(loop)
-        return self._last_inbox
+        loop, inbox = asyncio.get_running_loop(), self._last_inbox
+        if inbox is None or inbox.loop is not loop:
+            inbox = self._last_inbox = _Inbox(loop)
+        return inbox
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` on a snapshot."""

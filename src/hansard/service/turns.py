@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hansard.core.errors import Conflict
 from hansard.core.ids import check_id
 from hansard.core.messages import Message
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
@@ -64,10 +65,14 @@ class Turns(Messages):
         self, session_id: str, role: str, content: Any, **fields: Any
     ) -> Message:
         body = {"role": role, "content": content, **fields}
-        receipt = await self.append_messages(session_id, [body])
+        turn = check_append([body], expected_seq=None, clock=self.clock)
+        receipt = await self.append(session_id, turn)
         assert receipt.first_seq is not None
         page = await self.list_messages(session_id, after=receipt.first_seq - 1, limit=1)
-        return page.items[0]
+        for message in page.items:
+            if message.message_id == turn.messages[0].message_id:
+                return message
+        raise Conflict("the message was recorded, and cut off since", code="changed_meanwhile")
 
     async def list_turns(
         self, session_id: str, *, limit: int = 100, cursor: str | None = None

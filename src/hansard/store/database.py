@@ -200,13 +200,14 @@ class Database:
         if self._stop_listening:
             self._stop_listening()
         writers = self.engine.writers
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
         self._writers.close()
-        for thread in self._threads[:writers]:
-            thread.join(CLOSE_TIMEOUT_S)  # a writer may still hand something to the loners
+        for thread in self._threads[:writers]:  # they may still hand something to the loners
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._loners.close()
         self._readers.close()
         for thread in self._threads[writers:]:
-            thread.join(CLOSE_TIMEOUT_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _deadline(self) -> float:
         return time.monotonic() + self.engine.deadline_s
@@ -254,11 +255,8 @@ class Database:
                 else:
                     self._finish(job, outcome)
             singles = [job for job in jobs if job.fn is not None]
-            if singles:
-                deadline = max(job.deadline for job in singles)
-                outcomes = connection.run_each([job.fn for job in singles if job.fn], deadline)
-                for job, outcome in zip(singles, outcomes, strict=True):
-                    self._finish(job, outcome)
+            for job, outcome in _run_singles(connection, singles):
+                self._finish(job, outcome)
             self._writers.finish(jobs)
         connection.close()
 
@@ -284,6 +282,18 @@ class Database:
             elif isinstance(outcome.error, Conflict):
                 self.engine.counters["conflicts"] += 1
         job.done(outcome)
+
+
+def _run_singles(connection: Connection, jobs: list[Job]) -> list[tuple[Job, Outcome]]:
+    if not jobs:
+        return []
+    try:
+        outcomes = connection.run_each(
+            [job.fn for job in jobs if job.fn], max(job.deadline for job in jobs)
+        )
+    except BaseException as error:  # noqa: BLE001 - handed to the callers, who raise it
+        outcomes = [Outcome(error=error)] * len(jobs)
+    return list(zip(jobs, outcomes, strict=True))
 
 
 def _attempt(

@@ -6,9 +6,8 @@ find by (owner, format, key) --there--> the session it became
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 
 from hansard.core import strict_json
@@ -30,8 +29,8 @@ from hansard.core.usage import UsageEntry, UsageTotals
 from hansard.store import messages, sessions, turns, usage
 from hansard.store.database import Tx, one
 from hansard.store.sessions import Head
+from hansard.store.steps import in_steps
 
-STEP = 500  # rows held at a time
 KEEPS_IDS = frozenset({"cleveragents-db", "fipsagents-db"})
 """Sources that are whole databases: their ids are kept where they are free."""
 
@@ -159,18 +158,17 @@ def _make_session(
 
 def _add_messages(arrival: _Arrival, incoming: Iterable[DocumentMessage]) -> None:
     head = arrival.head
-    for group in _groups(incoming):
-        now_us = arrival.clock()
-        checked = [_new_message(message, now_us) for message in group]
-        digests = chain(head.digest, [message.canonical for message in checked])
+    arriving = ((_new_message(message, arrival.clock()), message.turn_id) for message in incoming)
+    for step in in_steps(arriving, lambda pair: len(pair[0].canonical)):
+        digests = chain(head.digest, [message.canonical for message, _ in step])
         rows = [
-            messages.row_of(head, head.message_count + index, message, digest, source.turn_id)
-            for index, (message, digest, source) in enumerate(
-                zip(checked, digests, group, strict=True)
+            messages.row_of(head, seq, message, digest, turn_id)
+            for seq, ((message, turn_id), digest) in enumerate(
+                zip(step, digests, strict=True), head.message_count
             )
         ]
         arrival.tx.many(("message_insert", rows))
-        head.message_count += len(checked)
+        head.message_count += len(step)
         head.digest = digests[-1]
     if head.message_count:
         _add_event(arrival, "messages.appended", None, 0, head.message_count - 1)
@@ -189,7 +187,7 @@ def _new_message(message: DocumentMessage, now_us: int) -> NewMessage:
 
 def _add_turns(arrival: _Arrival, incoming: Iterable[DocumentTurn]) -> None:
     head = arrival.head
-    for group in _groups(incoming):
+    for group in in_steps(incoming):
         rows = []
         for turn in group:
             _add_event(arrival, turns.KIND_TURN, turn.turn_id, turn.first_seq, turn.last_seq)
@@ -219,7 +217,7 @@ def _add_turns(arrival: _Arrival, incoming: Iterable[DocumentTurn]) -> None:
 
 def _add_usage(arrival: _Arrival, incoming: Iterable[UsageEntry]) -> None:
     head = arrival.head
-    for group in _groups(incoming):
+    for group in in_steps(incoming):
         sums: dict[tuple[str, str, str, str], UsageTotals] = {}
         for entry in group:
             model = (*head.key, entry.provider, entry.model)
@@ -239,12 +237,6 @@ def _add_event(
     head.version += 1
     row = (*head.key, head.version, kind, turn_id, first, last, head.message_count, arrival.clock())
     arrival.tx.many(("event_insert", [row]))
-
-
-def _groups(items: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while group := list(islice(iterator, STEP)):
-        yield group
 
 
 def _there_already(source: DocumentSession, session_id: str) -> ImportedSession:

@@ -7,7 +7,6 @@ up to n, so the longest common prefix is found by bisection in a few look-ups.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from hansard.core import digest
 from hansard.core.actors import Actor
@@ -15,8 +14,9 @@ from hansard.core.messages import NewMessage, StoredMessage, is_safe_start
 from hansard.core.sessions import SaveReceipt
 from hansard.store.database import Row, Tx, one
 from hansard.store.sessions import Head, advance
+from hansard.store.steps import in_steps
 
-INSERT_STEP = 500  # rows in one statement
+_BODY = 6  # column of a message's row
 TAIL_STEP = 64  # messages looked at in one go for a place where a window may begin
 
 
@@ -126,7 +126,7 @@ def insert(
         row_of(head, seq, message, digest_, turn_id)
         for seq, (message, digest_) in enumerate(zip(messages, digests, strict=True), first_seq)
     )
-    while step := list(islice(rows, INSERT_STEP)):
+    for step in in_steps(rows, lambda row: len(row[_BODY])):
         tx.many(("message_insert", step))
 
 
