@@ -10,9 +10,6 @@ from typing import Any, cast
 
 import apsw
 
-from hansard import Actor
-from hansard.core.sessions import check_new_session
-from hansard.core.turns import check_turn
 from hansard.service.bound import system_clock
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import Runner
@@ -22,7 +19,7 @@ from hansard.store.database import Database, Row
 from hansard.store.migrate import migrate
 from hansard.store.queries import Dialect
 from hansard.store.sqlite import SqliteConnection
-from hansard.store.turns import Append
+from tests.faults.appends import make_append
 from tests.faults.crash_disk import Disk, DiskVfs
 from tests.faults.history import History, Sent
 
@@ -85,35 +82,11 @@ def serve_on(disk: Disk) -> DatabaseSessions:
 
 def append_all(connection: DiskConnection, history: History, batch: list[Sent]) -> None:
     """Send turns in one transaction, and note what is answered."""
-    appends = [_append(sent) for sent in batch]
+    appends = [make_append(sent) for sent in batch]
     outcomes = connection.run(lambda tx: turns.batch(tx, appends), read_only=False)
     for sent, outcome in zip(batch, outcomes, strict=True):
         assert outcome.error is None
         history.acknowledge(sent, outcome.value)
-
-
-def _append(sent: Sent) -> Append:
-    turn = check_turn(
-        sent.messages,
-        usage=sent.usage,
-        turn_id=sent.turn_id,
-        status="completed",
-        expected_seq=None,
-        clock=system_clock,
-    )
-    session = check_new_session(
-        session_id=sent.session_id,
-        owner=None,
-        agent=None,
-        title=None,
-        model=None,
-        system_prompt=None,
-        metadata=None,
-        cost_data=None,
-        messages=[],
-        clock=system_clock,
-    )
-    return Append(Actor(), sent.session_id, turn, session)
 
 
 class _Driver:

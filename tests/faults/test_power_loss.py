@@ -16,7 +16,7 @@ from tests.faults.record_on_disk import append_all, open_on, serve_on
 SESSIONS = ("a", "b", "c")
 CALLS_MAX = 400  # of the disk, before its power is cut
 BATCH_MAX = 8  # turns in one transaction
-SEEDS = [range(150), pytest.param(range(150, 3_000), marks=pytest.mark.faults)]
+SEEDS = [range(80), pytest.param(range(80, 3_000), marks=pytest.mark.faults)]
 
 
 @pytest.fixture(scope="module")
