@@ -76,7 +76,7 @@ def _multiply(url: str, count: int) -> None:
             _copy(sqlite.execute, SQLITE_TABLES, f"{SQLITE_NUMBERS} LIMIT {count}")
         return
     with psycopg.connect(url, autocommit=True) as postgres:
-        series = f"SELECT generate_series(1, {count}) AS i"
+        series = f"SELECT generate_series(1::bigint, {count}) AS i"
         _copy(lambda text: postgres.execute(text.encode()), POSTGRES_TABLES, series)
         postgres.execute("VACUUM ANALYZE")
 
