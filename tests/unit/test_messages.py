@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from hansard.core.messages import StoredMessage, check_any_messages, is_safe_start
+from hansard.core.errors import InvalidInput
+from hansard.core.messages import MESSAGES_MAX, StoredMessage, check_any_messages, is_safe_start
 from hansard.core.strict_json import loads
 
 
@@ -52,3 +53,9 @@ def test_unknown_role_is_kept_in_the_body_only() -> None:
     message = stored({"role": "wizard", "content": 1.0})
     assert message.role is None
     assert message.parsed().body == loads('{"role":"wizard","content":1.0}')
+
+
+def test_more_messages_than_can_be_counted_are_refused() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_any_messages([{}] * (MESSAGES_MAX + 1), lambda: 0)
+    assert caught.value.code == "invalid_messages"
