@@ -57,7 +57,7 @@ def client_of(app: Edge, token: str | None = None) -> httpx.AsyncClient:
     """A client that calls an application without a network."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://hansard", headers=headers
+        transport=httpx.ASGITransport(app), base_url="http://localhost", headers=headers
     )
 
 

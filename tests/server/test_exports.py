@@ -104,3 +104,12 @@ async def test_damaged_document_is_refused_and_nothing_written(api: Api) -> None
 async def test_export_of_nobody_is_404_before_anything_is_sent(api: Api) -> None:
     answer = await api.get("/v1/sessions/nobody/export")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "session_not_found")
+
+
+async def test_packed_document_may_not_be_larger_than_a_plain_one(api: Api) -> None:
+    bomb = gzip.compress(b" " * (64 * 1024**2 + 1))
+    answer = await load(api, bomb, **{"content-type": "application/gzip"})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "body_too_large"
+    cut = await load(api, bomb[:100], **{"content-type": "application/gzip"})
+    assert (cut.status_code, cut.json()["error"]["code"]) == (422, "damaged_gzip")

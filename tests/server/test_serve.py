@@ -101,7 +101,7 @@ async def test_writes_under_way_finish(record_url: str) -> None:
         reader, writer = await asyncio.open_connection(parts.host, parts.port)
         body = json.dumps({"messages": dialogue(2)}).encode()
         head = (
-            "PUT /v1/sessions/s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "PUT /v1/sessions/s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         writer.write(head.encode() + body[:10])
@@ -127,7 +127,7 @@ async def test_second_signal_stops_at_once(sqlite_url: str) -> None:
     async with serving(sqlite_url) as server:
         parts = httpx.URL(server.url)
         _, writer = await asyncio.open_connection(parts.host, parts.port)
-        writer.write(b"PUT /v1/sessions/s HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        writer.write(b"PUT /v1/sessions/s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
         await writer.drain()
         server.process.send_signal(signal.SIGINT)
         await server.logged("server.draining")

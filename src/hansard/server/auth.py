@@ -9,7 +9,9 @@ Which credentials are wrong, and why, is told only as far as it does not help to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from hansard.core.actors import Actor
 from hansard.core.errors import Unauthorized, Unavailable
@@ -36,6 +38,33 @@ class Nobody:
 
     async def actor(self, authorization: bytes | None) -> Actor:
         raise Unavailable("the server has not started yet", code="starting")
+
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def check_local(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse what a web page of elsewhere makes a browser on this machine send.
+
+    Without credentials the machine is the boundary. A page can point its own name at it (the
+    Host is then foreign) or send plain forms to it (the Origin is then foreign).
+
+    Raises:
+        Unauthorized: ``forbidden``.
+    """
+    for name, prefix in ((b"host", "//"), (b"origin", "")):
+        given = headers.get(name)
+        if given is not None and _host_of(prefix + given.decode("latin-1")) not in _LOCAL:
+            raise Unauthorized(
+                f"without credentials, {name.decode()} must be this machine", code="forbidden"
+            )
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 class Everybody:

@@ -24,6 +24,7 @@ class Context:
     Attributes:
         authenticator: Set once the record is open, which holds the keys.
         openapi: The API's description as JSON; ``docs`` is the same as a page.
+        is_local: Nobody is asked for credentials, so only this machine may call.
         draining: The server is about to stop: it is no longer ready, and streams are closed.
     """
 
@@ -45,6 +46,7 @@ class Context:
         self.streams = Streams(settings.server.max_streams)
         self.metrics = Metrics(record.runner, lambda: self.streams.count)
         self.draining = False
+        self.is_local = settings.access.auth == "none" and not settings.access.insecure
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     def drain(self) -> None:

@@ -47,6 +47,9 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "request_timeout": 408,
     "version_mismatch": 412,
     "body_too_large": 413,
+    "document_too_large": 413,
+    "file_too_large": 413,
+    "line_too_long": 413,
     "unsupported_media_type": 415,
 }
 

@@ -8,17 +8,24 @@ One ASGI application for each path; Starlette's router finds it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from hansard.core.errors import InvalidInput
+from hansard.server.auth import check_local
 from hansard.server.calls import Call, Reply
 from hansard.server.context import Context
 from hansard.server.endpoints import Endpoint
 from hansard.server.queries import QueryReader
-from hansard.server.requests import announced_bytes, check_media_type, parse, read_body
+from hansard.server.requests import (
+    RequestHeaders,
+    announced_bytes,
+    check_media_type,
+    parse,
+    read_body,
+)
 from hansard.server.responder import RESPONDER, Responder
 
 
@@ -59,6 +66,8 @@ class Operation:
         responder.route = endpoint.path
         record = context.record
         if not endpoint.open:
+            if context.is_local:
+                check_local(headers)
             actor = await context.authenticator.actor(headers.get(b"authorization"))
             if actor is not record.actor:
                 record = record.acting_as(actor)
@@ -72,7 +81,7 @@ class Operation:
             headers,
         )
         large = endpoint.body is not None and endpoint.body.large
-        async with context.room_for(announced_bytes(headers)) if large else nullcontext():
+        async with self._room(headers) if large else nullcontext():
             if endpoint.body is not None:
                 call.body = await self._read(responder, receive)
             reply = await endpoint.handler(call)
@@ -80,6 +89,12 @@ class Operation:
             await responder.reply(reply, endpoint.status)
         else:
             await responder.stream(reply, endpoint.status)
+
+    def _room(self, headers: RequestHeaders) -> AbstractAsyncContextManager[None]:
+        """Room for a large body; one that may be packed is as large as it can get."""
+        assert self._endpoint.body is not None
+        is_raw = self._endpoint.body.shape is None
+        return self._context.room_for(None if is_raw else announced_bytes(headers))
 
     def _check_preconditions(self, responder: Responder) -> None:
         """Refuse what would be ignored: a caller who sets a condition relies on it."""

@@ -7,13 +7,14 @@ a lock half way.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 250  # of one try; tries go on until the deadline
 CACHE_KIB = 16_384  # pages kept in memory by each connection
 READERS = 4
+MEMORY = ":memory:"  # SQLite's name for a private database without a file
 _PAUSE_S = 0.005
 _PRAGMAS = (
     f"busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -53,7 +55,7 @@ class SqliteEngine:
         self.readers = READERS if path else 0
         self.counters: Counter[str] = Counter()
         self.deadline_s = deadline_s
-        self._in_memory = None if path else SqliteConnection(":memory:", deadline_s, self.counters)
+        self._in_memory = None if path else SqliteConnection(MEMORY, deadline_s, self.counters)
 
     def connect(self) -> SqliteConnection:
         """Make a connection; a database in memory has only one."""
@@ -141,6 +143,9 @@ class SqliteConnection:
         return self._opened
 
     def _connect(self) -> sqlite3.Connection:
+        if self._path != MEMORY:  # a new file is its owner's alone: it holds what was said
+            with suppress(OSError):  # SQLite says better what is wrong
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         return sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
