@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import hansard
 from benchmarks.children import Sample
-from benchmarks.turns import MESSAGES, USAGE, dialogue, session_id
+from benchmarks.turns import MESSAGES, USAGE, session_id
 from hansard import SessionService
 
 T = TypeVar("T")
@@ -68,25 +68,6 @@ class Appends(OpenRecord):
             await self.record.append_turn(target, MESSAGES, usage=[USAGE], turn_id=turn_id)
             done += 1
         return done
-
-
-class Turns(OpenRecord):
-    """``append_turn`` to a history of a given length."""
-
-    def __init__(self, *, url: str, history: int) -> None:
-        super().__init__(url=url)
-        self._history = dialogue(history)
-
-    def measure(self, amount: float) -> Sample:
-        """Append so many turns to a new session."""
-        return self.run(self._measure(round(amount)))
-
-    async def _measure(self, turns: int) -> Sample:
-        target = (await self.record.create(messages=self._history)).id
-        start = time.perf_counter()
-        for number in range(turns):
-            await self.record.append_turn(target, MESSAGES, usage=[USAGE], turn_id=f"turn-{number}")
-        return Sample(turns, time.perf_counter() - start)
 
 
 async def create_sessions(url: str, count: int) -> None:

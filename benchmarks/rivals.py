@@ -15,17 +15,16 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+import hansard
 from benchmarks.bench import Bench, Row
 from benchmarks.children import Child, Sample, compare
 from benchmarks.turns import MESSAGES, MODEL, USAGE, dialogue
-
-T = TypeVar("T")
 
 RIVALS = {
     ("fipsagents", "SQLite"): ("FipsagentsSqlite", "SqliteSessionStore"),
@@ -36,7 +35,9 @@ RIVALS = {
     ("google-adk", "PostgreSQL"): ("GoogleAdk", "DatabaseSessionService"),
 }
 HISTORIES = (10, 100, 1_000)
-TURNS = 5  # in one burst: few, so that a short history stays short
+TURNS = 5  # in one burst
+GROWTH_MAX = 0.2  # of a history, by what is measured on it; then another is made
+ROUNDS = 3  # as many as elsewhere, since a burst takes milliseconds
 APP, USER = "bench", "user"
 
 
@@ -57,10 +58,11 @@ def rows(bench: Bench) -> Iterator[Row]:
 def _compare(bench: Bench, engine: str, side: str, history: int) -> float:
     ours, theirs = bench.database(engine), bench.database(engine)
     with (
-        Child("benchmarks.hansard_side:Turns", url=ours, history=history) as hansard,
+        Child("benchmarks.rivals:Hansard", url=ours, history=history) as record,
         Child(f"benchmarks.rivals:{side}", url=theirs, history=history) as rival,
     ):
-        return compare(hansard, rival, rounds=bench.amounts.rounds, amount=TURNS).ratio
+        rounds = ROUNDS * bench.amounts.rounds
+        return compare(record, rival, rounds=rounds, amount=TURNS).ratio
 
 
 def _version(package: str) -> str:
@@ -70,16 +72,18 @@ def _version(package: str) -> str:
         return ""
 
 
-class Rival(ABC):
+class Store(ABC):
     """A side that appends turns to a history of a given length."""
 
     def __init__(self, *, url: str, history: int) -> None:
         self._runner = asyncio.Runner()
+        self._session_id = ""
+        self._room = 0
         self.url = url
         self.history = dialogue(history)
 
     def __enter__(self) -> Self:
-        self.run(self.open())
+        self._runner.run(self.open())
         return self
 
     def __exit__(
@@ -88,22 +92,22 @@ class Rival(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.run(self.close())
+        self._runner.run(self.close())
         self._runner.close()
 
-    def run(self, call: Coroutine[Any, Any, T]) -> T:
-        """Await a call on this side's loop."""
-        return self._runner.run(call)
-
     def measure(self, amount: float) -> Sample:
-        """Append so many turns to a new session."""
-        return self.run(self._measure(round(amount)))
+        """Append so many turns."""
+        return self._runner.run(self._measure(round(amount)))
 
     async def _measure(self, turns: int) -> Sample:
-        session_id = await self.create()
+        added = turns * len(MESSAGES)
+        if self._room < added:
+            self._session_id = await self.create()
+            self._room = int(GROWTH_MAX * len(self.history))
+        self._room -= added
         start = time.perf_counter()
         for _ in range(turns):
-            await self.append(session_id)
+            await self.append(self._session_id)
         return Sample(turns, time.perf_counter() - start)
 
     @abstractmethod
@@ -123,7 +127,24 @@ class Rival(ABC):
         """Let go of the store."""
 
 
-class FipsagentsSqlite(Rival):
+class Hansard(Store):
+    """What the others are compared with."""
+
+    async def open(self) -> None:
+        self.record = hansard.open(self.url)
+        await self.record.__aenter__()
+
+    async def create(self) -> str:
+        return (await self.record.create(messages=self.history)).id
+
+    async def append(self, session_id: str) -> None:
+        await self.record.append_turn(session_id, MESSAGES, usage=[USAGE])
+
+    async def close(self) -> None:
+        await self.record.__aexit__(None, None, None)
+
+
+class FipsagentsSqlite(Store):
     """``fipsagents.server.sessions.SqliteSessionStore``."""
 
     async def open(self) -> None:
@@ -166,7 +187,7 @@ def _added(costs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class OpenaiAgents(Rival):
+class OpenaiAgents(Store):
     """``agents.extensions.memory.SQLAlchemySession``."""
 
     async def open(self) -> None:
@@ -193,7 +214,7 @@ class OpenaiAgents(Rival):
         await self.engine.dispose()
 
 
-class GoogleAdk(Rival):
+class GoogleAdk(Store):
     """``google.adk.sessions.DatabaseSessionService``."""
 
     async def open(self) -> None:
