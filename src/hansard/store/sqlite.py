@@ -136,7 +136,7 @@ class SqliteConnection:
             try:
                 for pragma in _PRAGMAS:
                     connection.execute(f"PRAGMA {pragma}")
-            except sqlite3.Error:
+            except BaseException:
                 connection.close()
                 raise
             self._opened = connection
@@ -225,6 +225,8 @@ def _translated() -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise _translate(error) from error
+    except UnicodeDecodeError as error:  # the driver fails to tell what is damaged
+        raise Corrupt("SQLite: a text is not UTF-8", code="database_corrupt") from error
 
 
 def _translate(error: sqlite3.Error) -> HansardError:
