@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.bench import ENGINES, Bench, Row
 from benchmarks.children import Child
 from benchmarks.hansard_side import OpenRecord
+from benchmarks.servers import peak_resident, serve
 from benchmarks.turns import USAGE, dialogue
 
 FORMAT = "native-stream"
@@ -31,6 +33,8 @@ def rows(bench: Bench) -> Iterator[Row]:
         url, empty = bench.database(engine), bench.database(engine)
         with Child("benchmarks.documents:Documents", url=url) as child:
             session_id = child.ask("fill", count=count)
+        if engine == "SQLite":
+            yield _over_http(url, session_id, count)
         with Child("benchmarks.documents:Documents", url=url) as child:
             out = child.ask("export_to", session_id=session_id, path=str(document))
         with Child("benchmarks.documents:Documents", url=empty) as child:
@@ -45,6 +49,23 @@ def rows(bench: Bench) -> Iterator[Row]:
             f"{into['at_start']:.0f} MB before",
         )
     yield from _conversations(bench)
+
+
+def _over_http(url: str, session_id: str, count: int) -> Row:
+    with serve(url) as server:
+        path = f"/v1/sessions/{session_id}/export?format={FORMAT}"
+        size = 0
+        with urllib.request.urlopen(server.url + path) as answer:
+            while piece := answer.read(2**16):
+                size += len(piece)
+        resident = peak_resident(server.pid)
+    return Row(
+        f"export of one session of {count:,} messages over HTTP: resident memory of the server",
+        f"{resident:.0f} MB",
+        f"≤ {RESIDENT_MAX} MB",
+        resident <= RESIDENT_MAX,
+        f"{size / 2**20:.0f} MiB of {FORMAT}",
+    )
 
 
 class Documents(OpenRecord):
@@ -62,7 +83,7 @@ class Documents(OpenRecord):
 
     def export_to(self, session_id: str, path: str) -> dict[str, float]:
         """Export a session to a file."""
-        at_start, start = _resident(), time.perf_counter()
+        at_start, start = peak_resident(), time.perf_counter()
         self.run(self._export(session_id, Path(path)))
         return _told(at_start, start)
 
@@ -73,25 +94,14 @@ class Documents(OpenRecord):
 
     def import_from(self, path: str) -> dict[str, float]:
         """Import a session from a file."""
-        at_start, start = _resident(), time.perf_counter()
+        at_start, start = peak_resident(), time.perf_counter()
         self.run(self.record.import_session(Path(path), FORMAT))
         return _told(at_start, start)
 
 
 def _told(at_start: float, start: float) -> dict[str, float]:
     seconds = time.perf_counter() - start
-    return {"resident": _resident(), "at_start": at_start, "seconds": seconds}
-
-
-def _resident() -> float:
-    """The most memory that this process ever held, in megabytes.
-
-    Not ``ru_maxrss``: a child inherits its parent's.
-    """
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("/proc/self/status does not tell the memory held")
+    return {"resident": peak_resident(), "at_start": at_start, "seconds": seconds}
 
 
 def _conversations(bench: Bench) -> Iterator[Row]:

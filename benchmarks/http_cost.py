@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack
 from statistics import median
 
 import uvloop
@@ -22,33 +14,11 @@ import hansard
 from benchmarks import http_client
 from benchmarks.bench import Bench, Row, at_most, sqlite_url
 from benchmarks.http_client import Write, request
+from benchmarks.servers import Server, serve, serve_bare
 from benchmarks.turns import MESSAGES, MODEL, USAGE, dialogue, session_id
 
 CONNECTIONS = 16
 HISTORY = 20
-START_MAX_S = 30
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server process."""
-
-    pid: int
-    port: int
-
-    def cost(self, write: Write, seconds: float) -> float:
-        """CPU seconds that the server spends on one request."""
-        before = self._cpu_seconds()
-        count = uvloop.run(
-            http_client.run(self.port, write, connections=CONNECTIONS, seconds=seconds)
-        )
-        return (self._cpu_seconds() - before) / count
-
-    def _cpu_seconds(self) -> float:
-        stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
-        fields = stat.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -56,8 +26,8 @@ def rows(bench: Bench) -> Iterator[Row]:
     url = sqlite_url(bench.folder())
     asyncio.run(_fill(url))
     with ExitStack() as stack:
-        ours = stack.enter_context(_hansard(url))
-        bare = stack.enter_context(_bare())
+        ours = stack.enter_context(serve(url))
+        bare = stack.enter_context(serve_bare())
         for bar, what, write in (
             (5, f"GET session of {HISTORY} messages", _get),
             (9, "POST turn", _post_turn),
@@ -70,13 +40,21 @@ def _row(bench: Bench, what: str, bar: float, *, ours: Server, bare: Server, wri
     seconds = bench.amounts.seconds
     pairs = []
     for _ in range(bench.amounts.rounds + 1):
-        our = ours.cost(write, seconds)
-        pairs.append((our, bare.cost(write, seconds)))
+        our = _cost(ours, write, seconds)
+        pairs.append((our, _cost(bare, write, seconds)))
     counted = pairs[1:]
     ratio = median(our / their for our, their in counted)
     our, their = (1e6 * median(pair[side] for pair in counted) for side in (0, 1))
     detail = f"{our:.0f} / {their:.0f} µs of CPU"
     return at_most(bar, ratio, f"HTTP, {what}: server CPU", than="a bare ASGI app", detail=detail)
+
+
+def _cost(server: Server, write: Write, seconds: float) -> float:
+    """CPU seconds that a server spends on one request."""
+    before = server.cpu_seconds()
+    busy = http_client.run(server.port, write, connections=CONNECTIONS, seconds=seconds)
+    count = uvloop.run(busy)
+    return (server.cpu_seconds() - before) / count
 
 
 def _get(connection: int, number: int) -> bytes:
@@ -104,49 +82,3 @@ async def _fill(url: str) -> None:
     async with hansard.open(url) as record:
         for number in range(2 * CONNECTIONS):
             await record.create(session_id=session_id(number), messages=dialogue(HISTORY))
-
-
-@contextmanager
-def _hansard(url: str) -> Iterator[Server]:
-    port = _free_port()
-    command = ["-m", "hansard.cli", "serve", "--database", url, "--port", str(port)]
-    with _running([sys.executable, *command], port) as server:
-        yield server
-
-
-@contextmanager
-def _bare() -> Iterator[Server]:
-    port = _free_port()
-    command = ["-m", "uvicorn", "benchmarks.bare_asgi:app", "--port", str(port)]
-    how = ["--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-server-header"]
-    quiet = ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
-    with _running([sys.executable, *command, *how, *quiet], port) as server:
-        yield server
-
-
-@contextmanager
-def _running(command: list[str], port: int) -> Iterator[Server]:
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_MAX_S
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"did not start: {command}")
-            time.sleep(0.05)
-        yield Server(process.pid, port)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez"):
-            return True
-    except (urllib.error.URLError, ConnectionError):
-        return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
