@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hansard.core.errors import Unavailable
+from hansard.core.errors import Corrupt, Unavailable
 from hansard.core.ids import Clock
 from hansard.store import turns
-from hansard.store.database import Database, Engine
+from hansard.store.database import Database, Engine, Tx, one
 from hansard.store.migrate import migrate
 from hansard.store.postgres import PostgresEngine
 from hansard.store.sqlite import SqliteEngine
@@ -26,6 +26,7 @@ def open_database(place: Path | str | None, *, clock: Clock, deadline_s: float) 
     Raises:
         Conflict: If its schema is newer than this program, or not ours.
         Unavailable: If it cannot be reached before the deadline.
+        Corrupt: If it is damaged.
     """
     if isinstance(place, Path) and not place.parent.is_dir():
         raise Unavailable(f"there is no folder {str(place.parent)!r}", code="no_folder")
@@ -33,12 +34,18 @@ def open_database(place: Path | str | None, *, clock: Clock, deadline_s: float) 
     connection = engine.connect()
     try:
         migrate(connection, clock)
-        secret = connection.run(
-            lambda tx: tx.rows("installation_get", name="secret")[0][0], read_only=True
-        )
+        secret = connection.run(_get_secret, read_only=True)
     except BaseException:
         connection.close()
         raise
     if engine.readers:
         connection.close()
     return Database(engine, turns.batch, turns.waiting, secret=secret)
+
+
+def _get_secret(tx: Tx) -> bytes:
+    row = one(tx, "installation_get", name="secret")
+    if row is None:
+        raise Corrupt("the database has lost its secret", code="database_corrupt")
+    secret: bytes = row[0]
+    return secret
