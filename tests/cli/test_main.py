@@ -35,7 +35,7 @@ print(*sorted(set({HEAVY!r}.split()) & set(sys.modules)))
 @pytest.mark.parametrize("args", [["--help"], ["--version"], []])
 def test_help_loads_nothing_heavy(args: list[str]) -> None:
     code = LOADED.replace("== 0", "in {0, 2}")
-    assert loaded_by(code, *args) == set()
+    assert loaded_by(code, *args) <= {"msgspec"}
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"db", "key"}])

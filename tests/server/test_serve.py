@@ -124,11 +124,12 @@ async def test_doubtful_durability_is_said_at_the_start() -> None:
 
 
 async def test_second_signal_stops_at_once(sqlite_url: str) -> None:
-    async with serving(sqlite_url) as server:
+    async with serving(sqlite_url) as server, httpx.AsyncClient(base_url=server.url) as client:
         parts = httpx.URL(server.url)
         _, writer = await asyncio.open_connection(parts.host, parts.port)
         writer.write(b"PUT /v1/sessions/s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
         await writer.drain()
+        await client.get("/livez")  # the server has started, and the request above was read
         server.process.send_signal(signal.SIGINT)
         await server.logged("server.draining")
         server.process.send_signal(signal.SIGINT)
