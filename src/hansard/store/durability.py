@@ -20,6 +20,7 @@ from hansard.store.postgres import VERSION_MIN, PostgresConnection
 from hansard.store.sqlite import SqliteConnection
 
 _SYNCHRONOUS_FULL = 2
+_QUERIES_MAX = 100  # more than are asked on one connection here
 _SAFE_COMMITS = frozenset({"on", "remote_write", "remote_apply"})
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs"}
@@ -79,6 +80,7 @@ def _look_at_postgres(bare: psycopg.Connection[Any]) -> Iterator[Finding]:
         row = bare.execute("SELECT current_setting(%s)", (name,)).fetchone()
         return str(row[0]) if row else ""
 
+    bare.prepare_threshold = _QUERIES_MAX  # behind a pooler, a prepared question may fail
     version = bare.info.server_version
     yield _judge("version", version >= VERSION_MIN, f"server version {show('server_version')}")
     for name in ("fsync", "full_page_writes"):
@@ -116,7 +118,7 @@ def _probe_pooler(bare: psycopg.Connection[Any]) -> Finding:
     try:
         for _ in range(2):
             bare.execute("SELECT 1 WHERE %s::int = 1", (1,), prepare=True)
-    except psycopg.errors.InvalidSqlStatementName:
+    except (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement):
         return Finding("pooler", "error", "prepared statements do not survive: use session pooling")
     return Finding("pooler", "ok", "prepared statements survive")
 
