@@ -20,7 +20,8 @@ pytestmark = pytest.mark.faults
 
 SESSIONS = ("a", "b", "c")
 TURNS = 90
-SEEDS = range(400)
+PAGES = range(2_500)
+LOGS = range(300)
 
 Contents = dict[str, list[tuple[int, Body]]]
 
@@ -30,7 +31,7 @@ async def test_damaged_page_is_reported_or_harmless(tmp_path: Path) -> None:
     intact, damaged = tmp_path / "intact.db", tmp_path / "damaged.db"
     written = await _fill(f"sqlite:///{intact}")
     reports = 0
-    for seed in SEEDS:
+    for seed in PAGES:
         with seed_told(seed):
             shutil.copy(intact, damaged)
             _damage(damaged, random.Random(seed))
@@ -51,7 +52,7 @@ async def test_log_that_is_cut_short_gives_an_older_record(tmp_path: Path) -> No
         for file in tmp_path.glob("record.db*"):
             shutil.copy(file, taken)
     size = (taken / "record.db-wal").stat().st_size
-    for seed in SEEDS:
+    for seed in LOGS:
         with seed_told(seed):
             rng = random.Random(seed)
             folder = tmp_path / f"{seed}"
