@@ -89,10 +89,18 @@ class History:
         goal = len(self.acknowledged) + count
         await self.until(lambda: len(self.acknowledged) >= goal)
 
+    async def more_answers(self, count: int) -> None:
+        """Wait until so many calls more were acknowledged, or told to try again."""
+        goal = self._answers() + count
+        await self.until(lambda: self._answers() >= goal)
+
     async def more_failures(self, count: int) -> None:
         """Wait until so many calls more were told to try again."""
         goal = self.failures.total() + count
         await self.until(lambda: self.failures.total() >= goal)
+
+    def _answers(self) -> int:
+        return len(self.acknowledged) + self.failures.total()
 
 
 def make_turn(rng: random.Random, session_id: str, turn_id: str) -> Sent:
