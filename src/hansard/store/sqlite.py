@@ -143,9 +143,11 @@ class SqliteConnection:
         return self._opened
 
     def _connect(self) -> sqlite3.Connection:
-        if self._path != MEMORY:  # a new file is its owner's alone: it holds what was said
+        if self._path != MEMORY:
+            # A new file is its owner's alone: it holds what was said. Only a new one is opened
+            # here: closing a file drops every lock that this process has on it.
             with suppress(OSError):  # SQLite says better what is wrong
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         return sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
