@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import apsw
 import psycopg
@@ -16,7 +19,7 @@ from tests.faults.harness import Load, attempt, run, seed_told, until
 from tests.faults.history import History, make_turn
 from tests.faults.record_on_disk import open_on, serve_on
 from tests.postgres import PostgresCluster, database_name
-from tests.samples import dialogue
+from tests.samples import dialogue, together
 
 LOCK = "SELECT 1 FROM sessions WHERE session_id = %s FOR UPDATE"
 WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted"
@@ -93,3 +96,20 @@ async def test_lock_that_sqlite_meets_half_way_is_waited_for() -> None:
                     receipt = await attempt(record, make_turn(random.Random(n), "s", f"turn-{n}"))
                     assert not receipt.replayed
                 assert (await record.get("s")).turn_count == 5
+
+
+async def test_process_that_leaves_does_not_take_the_log_along(sqlite_url: str) -> None:
+    """The last one deletes it; whoever still has the file open is not to be overlooked.
+
+    A lock on a file is lost as soon as its process closes that file anywhere.
+    """
+    log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
+    async with open_database(sqlite_url) as record:
+        await record.create(session_id="s")
+        await together([record.get("s") for _ in range(20)])  # all readers connect
+        before = log.stat().st_ino
+        leave = (
+            f"import sqlite3; sqlite3.connect({str(log)[:-4]!r}).execute('SELECT * FROM sessions')"
+        )
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", leave], check=True)
+        assert log.stat().st_ino == before
