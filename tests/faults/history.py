@@ -14,6 +14,8 @@ from tests.samples import Body
 
 TurnKey = tuple[str, str]
 
+STALL_S = 120.0  # longest time without any news: a stall without end becomes a failure
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -79,10 +81,15 @@ class History:
         self._changed.set()
 
     async def until(self, holds: Callable[[], object]) -> None:
-        """Wait until something holds that can only change when something is told."""
+        """Wait until something holds that can only change when something is told.
+
+        Raises:
+            TimeoutError: If nothing is told for too long.
+        """
         while not holds():
             self._changed.clear()
-            await self._changed.wait()
+            async with asyncio.timeout(STALL_S):
+                await self._changed.wait()
 
     async def more(self, count: int) -> None:
         """Wait for so many acknowledgements more."""
