@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import psycopg
 import uvicorn
 
@@ -71,7 +73,7 @@ class Place:
 
 @contextmanager
 def serve(database_url: str, access: AccessSettings | None = None) -> Iterator[str]:
-    """Run the service on a database, in a thread, and give its URL."""
+    """Run the service on a database, in a thread, and give its URL once it is ready."""
     settings = Settings(server=ServerSettings(log_level="error"), access=access or AccessSettings())
     app = create_app(open_database(database_url), settings)
     config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5)
@@ -79,8 +81,11 @@ def serve(database_url: str, access: AccessSettings | None = None) -> Iterator[s
     with socket.create_server(("127.0.0.1", 0)) as listener:  # connections wait for the server
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            while httpx.get(f"{url}/readyz").is_error:  # until the schema stands
+                time.sleep(0.01)
+            yield url
         finally:
             server.should_exit = True
             thread.join()
