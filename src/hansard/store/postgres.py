@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
+from psycopg import generators
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
@@ -234,7 +235,7 @@ class _Attempt:
 class _PostgresTx:
     dialect: Dialect = "postgres"
 
-    def __init__(self, connection: psycopg.Connection[Row], pipeline: psycopg.Pipeline) -> None:
+    def __init__(self, connection: _Connection, pipeline: psycopg.Pipeline) -> None:
         self._connection = connection
         self._pipeline = pipeline
         self._queries = load("postgres")
@@ -271,7 +272,10 @@ class _PostgresTx:
         return self._execute(query, list(map(_write_array, columns)))
 
     def _execute(self, query: Query, arguments: Sequence[object]) -> psycopg.Cursor[Row]:
-        return psycopg.RawCursor(self._connection).execute(query.by_number, arguments, binary=True)
+        cursor = psycopg.RawCursor(self._connection)
+        cursor.execute(query.by_number, arguments, binary=True)
+        self._connection.flush()
+        return cursor
 
 
 class _Connection(psycopg.Connection[Row]):
@@ -294,6 +298,14 @@ class _Connection(psycopg.Connection[Row]):
             if error.sqlstate is None:  # lost, or silent for too long: not to be used again
                 self.close()
             raise
+
+    def flush(self) -> None:
+        """Send all that a pipeline holds back.
+
+        ``Pipeline.sync`` sends what the socket takes at once and then only listens, while a
+        server that has not got its statement whole has nothing to say.
+        """
+        self.wait(generators.send(self.pgconn))
 
 
 def open_connection(url: str) -> _Connection:
