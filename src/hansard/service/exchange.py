@@ -20,7 +20,6 @@ from hansard.core.documents import (
     DocumentMessage,
     DocumentSession,
     DocumentTurn,
-    ImportedSession,
     ImportReport,
 )
 from hansard.core.errors import Conflict, InvalidInput
@@ -83,14 +82,30 @@ async def import_documents(
 ) -> ImportReport:
     """Read documents into new sessions, in one transaction.
 
-    ``read`` gives all documents from the first; it is called again if the transaction is
-    run again. What it refuses it refuses before the transaction begins.
+    ``read`` gives all documents. They are made into rows on disk before the transaction
+    begins, so what is refused is refused before it, and other writers wait for no parsing.
     """
-    source = _Source(read)
-    await asyncio.to_thread(source.check)
+    with imports.Staging(record.actor, record.clock) as staging:
 
+        def stage() -> None:
+            for document in read():
+                staging.stage(document)
+
+        await asyncio.to_thread(stage)
+        return await _record(record, staging, format, dry_run=dry_run)
+
+
+async def _record(
+    record: DatabaseSessions, staging: imports.Staging, format: str, *, dry_run: bool
+) -> ImportReport:
     def run(tx: Tx) -> ImportReport:
-        report = _import(tx, record, source.take(), format, dry_run=dry_run)
+        done, losses = staging.record(tx)
+        report = ImportReport(
+            format=format,
+            dry_run=dry_run,
+            sessions=tuple(done),
+            losses=tuple(dict.fromkeys(losses)),
+        )
         if dry_run:
             raise _DryRun(report)
         return report
@@ -120,30 +135,6 @@ class _DryRun(Exception):
         self.report = report
 
 
-class _Source:
-    """Documents that were checked once, and can be read again."""
-
-    def __init__(self, read: Callable[[], Iterator[Document]]) -> None:
-        self._read = read
-        self._first: Document | None = None
-        self._rest: Iterator[Document] | None = None
-
-    def check(self) -> None:
-        """Read up to the first document: by then all have been checked."""
-        self._rest = self._read()
-        self._first = next(self._rest, None)
-
-    def take(self) -> Iterator[Document]:
-        """Give all documents."""
-        first, rest = self._first, self._rest
-        self._first = self._rest = None
-        if rest is None:
-            yield from self._read()
-        elif first is not None:
-            yield first
-            yield from rest
-
-
 def _reader(source: bytes | Path | str, format: str) -> Callable[[], Iterator[Document]]:
     if format in foreign.SOURCES and not isinstance(source, bytes):
         place = str(source)
@@ -156,23 +147,6 @@ def _reader(source: bytes | Path | str, format: str) -> Callable[[], Iterator[Do
             yield from registry.read(format, file)
 
     return read
-
-
-def _import(
-    tx: Tx, record: DatabaseSessions, documents: Iterator[Document], format: str, *, dry_run: bool
-) -> ImportReport:
-    done: list[ImportedSession] = []
-    losses: list[str] = []
-    ids: dict[str, str] = {}
-    for document in documents:
-        imported, lost = imports.insert(tx, record.actor, document, ids=ids, clock=record.clock)
-        done.append(imported)
-        losses += lost
-        if document.session.session_id is not None:
-            ids[document.session.session_id] = imported.session_id
-    return ImportReport(
-        format=format, dry_run=dry_run, sessions=tuple(done), losses=tuple(dict.fromkeys(losses))
-    )
 
 
 def _document(tx: Tx, actor: Actor, session: Session) -> Document:
