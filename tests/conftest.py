@@ -5,6 +5,7 @@ The server starts when it is first needed, or under xdist before the workers, wh
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -37,6 +38,9 @@ hypothesis.settings.load_profile("hansard")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_stack_key] = ExitStack()
+    # A shell that starts us in the background has SIGINT ignored, also by all that we start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct, structs
 
 from hansard import HansardError, SessionService
 from tests import json_values
@@ -95,6 +96,8 @@ async def told(record: SessionService, act: Act, session_id: str) -> Any:
 def plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
         value = asdict(value)
+    if isinstance(value, Struct):
+        value = structs.asdict(value)
     match value:
         case dict():
             return {

@@ -32,4 +32,5 @@ def make_append(sent: Sent, expected_seq: int | None = None) -> Append:
         messages=[],
         clock=system_clock,
     )
-    return Append(Actor(), sent.session_id, turn, session)
+    actor = Actor()
+    return Append(actor, (actor.tenant_id, sent.session_id), turn, session)

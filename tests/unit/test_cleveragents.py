@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from msgspec import structs
 
 from hansard.core.documents import Document, DocumentMessage
 from hansard.core.errors import Corrupt, HansardError, InvalidInput
@@ -240,10 +241,8 @@ def test_edited_totals_win_over_the_entries_kept_beside_them() -> None:
 
 def test_totals_beyond_those_of_one_call_are_written_and_read() -> None:
     (entry,) = full_document().usage
-    usage = tuple(
-        replace(entry, event_id=f"e{n}", input_tokens=TOKENS_MAX, cost_nanousd=COST_MAX_NANOUSD)
-        for n in range(3)
-    )
+    large = structs.replace(entry, input_tokens=TOKENS_MAX, cost_nanousd=COST_MAX_NANOUSD)
+    usage = tuple(structs.replace(large, event_id=f"e{n}") for n in range(3))
     document = replace(full_document(), usage=usage)
     assert read_one(written(NAME, document)).usage == usage
 

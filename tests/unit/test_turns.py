@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import ID_MAX
 from hansard.core.turns import SEQ_MAX, NewTurn, check_append, check_turn
+from hansard.core.usage import NewUsage
 
 MESSAGES = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
 USAGE = [{"event_id": "call-1", "model": "m", "input_tokens": 3}]
@@ -51,6 +53,13 @@ def test_same_content_is_the_same_turn() -> None:
 )
 def test_other_content_is_another_turn(changes: dict[str, Any]) -> None:
     assert check(**changes).content_hash != check().content_hash
+
+
+@pytest.mark.parametrize("field", NewUsage.__struct_fields__)
+def test_another_call_makes_another_turn(field: str) -> None:
+    call = NewUsage(event_id="e", input_tokens=9, output_tokens=9)
+    changed = structs.replace(call, **{field: 2 if field.endswith(("tokens", "usd")) else "x"})
+    assert check(usage=[changed]).content_hash != check(usage=[call]).content_hash
 
 
 def test_calls_without_an_id_get_one_from_the_turn() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
+
 from hansard.core import strict_json
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import Clock, make_ulids
@@ -18,8 +20,7 @@ _TOOL_ANSWERS: Final = ('"tool_result"', '"function_call_output"')  # types of p
 MESSAGES_MAX = 1_000_000  # in one call; keeps a history countable and a body finite
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(Struct, frozen=True):
     """A checked message, ready to be appended.
 
     Attributes:
@@ -126,7 +127,6 @@ def _check(
                     index=index,
                 )
             role = None
-        canonical = strict_json.canonicalize(message)
-        text = strict_json.dumps(message)
+        text, canonical = strict_json.write(message)
         checked.append(NewMessage("msg_" + ulids[index], role, text, canonical, now_us))
     return checked

@@ -98,6 +98,23 @@ def canonicalize(value: Any) -> bytes:
         raise _refuse(str(exc)) from exc
 
 
+def write(value: Any) -> tuple[str, bytes]:
+    """Write both forms, for less than ``dumps`` and ``canonicalize`` cost.
+
+    Raises:
+        InvalidInput: If the value is not acceptable JSON.
+    """
+    if not _is_plain(value):
+        return dumps(value), canonicalize(value)
+    try:
+        text = _FAST.encode(value).decode()
+    except UnicodeEncodeError as exc:
+        raise _refuse("a lone surrogate") from exc
+    if _NUL in text:
+        _check_text(text)
+    return text, _FAST_SORTED.encode(value)
+
+
 def check_text(value: str, field: str, *, length_max: int) -> str:
     """Return a text field if it can be stored: no NUL, no lone surrogate, not too long."""
     if not isinstance(value, str):
@@ -167,17 +184,22 @@ def _check_depth(value: Any, depth_max: int) -> None:
     raise _too_deep(depth_max)
 
 
-def _is_plain(value: Any) -> bool:
-    """Tell whether any sorted form is that of RFC 8785: no float, no key beyond ASCII."""
+def _is_plain(value: Any, levels: int = DEPTH_MAX) -> bool:
+    """Tell whether any sorted form is that of RFC 8785: no float, no key beyond ASCII.
+
+    Nor is it deeper than the record holds.
+    """
     kind = type(value)
-    if kind is dict:
-        return all(
-            type(key) is str and key.isascii() and (type(item) is str or _is_plain(item))
-            for key, item in value.items()
-        )
-    if kind is list:
-        return all(map(_is_plain, value))
-    return kind in _PLAIN
+    if kind in _PLAIN:
+        return True
+    if kind is dict and levels:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii():
+                return False
+            if type(item) is not str and not _is_plain(item, levels - 1):
+                return False
+        return True
+    return kind is list and levels > 0 and all(_is_plain(item, levels - 1) for item in value)
 
 
 def _write(value: Any) -> list[str]:

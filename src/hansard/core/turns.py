@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hansard.core import strict_json
+from msgspec import Struct
+from msgspec.json import Encoder
+from msgspec.structs import astuple
+
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import ID_MAX, Clock, check_id, make_ulid
 from hansard.core.messages import NewMessage, check_messages
@@ -19,10 +23,10 @@ from hansard.core.usage import ENTRIES_MAX, NewUsage, UsageTotals, check_usage
 
 STATUSES: Final = ("in_progress", "completed", "failed", "interrupted")
 SEQ_MAX = 2**53 - 1
+_CALLS: Final = Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTurn:
+class NewTurn(Struct, frozen=True, kw_only=True):
     """A checked turn, or (``turn_id`` None) messages or usage that belong to no turn.
 
     Attributes:
@@ -32,7 +36,7 @@ class NewTurn:
 
     turn_id: str | None
     is_named: bool
-    named_events: list[str]
+    named_events: AbstractSet[str]
     status: str
     messages: list[NewMessage]
     usage: list[NewUsage]
@@ -107,16 +111,15 @@ def check_turn(
     checked = check_messages(messages, clock)
     if not checked and not usage:
         raise InvalidInput("a turn needs messages or usage", code="invalid_messages")
-    entries = [
-        check_usage(entry, _default_event_id(turn_id, index)) for index, entry in enumerate(usage)
-    ]
-    if len({entry.event_id for entry in entries}) != len(entries):
+    defaults = [_default_event_id(turn_id, index) for index in range(len(usage))]
+    entries = list(map(check_usage, usage, defaults))
+    event_ids = {entry.event_id for entry in entries}
+    if len(event_ids) != len(entries):
         raise InvalidInput("an event_id occurs twice in one turn", code="invalid_usage")
-    defaults = {_default_event_id(turn_id, index) for index in range(len(entries))}
     return NewTurn(
         turn_id=turn_id,
         is_named=is_named,
-        named_events=[entry.event_id for entry in entries if entry.event_id not in defaults],
+        named_events=event_ids.difference(defaults),
         status=status,
         messages=checked,
         usage=entries,
@@ -140,7 +143,7 @@ def check_append(
     return NewTurn(
         turn_id=None,
         is_named=False,
-        named_events=[],
+        named_events=frozenset(),
         status="",
         messages=checked,
         usage=[],
@@ -155,7 +158,7 @@ def check_usage_only(entry: NewUsage, *, clock: Clock) -> NewTurn:
     return NewTurn(
         turn_id=None,
         is_named=False,
-        named_events=[entry.event_id],
+        named_events={entry.event_id},
         status="",
         messages=[],
         usage=[check_usage(entry, entry.event_id)],
@@ -178,9 +181,7 @@ def _default_event_id(turn_id: str, index: int) -> str:
 
 
 def _content_hash(status: str, messages: list[NewMessage], usage: list[NewUsage]) -> bytes:
-    hasher = hashlib.sha256(status.encode())
-    for message in messages:
-        hasher.update(b"\0m" + message.canonical)
-    calls = [entry.fingerprint() for entry in usage]
-    hasher.update(b"\0u" + strict_json.canonicalize(calls))
-    return hasher.digest()
+    """Hash a turn's status, the canonical forms of its messages, and its calls as JSON lists."""
+    said = b"".join([b"\0m" + message.canonical for message in messages])
+    calls = _CALLS.encode([astuple(entry) for entry in usage])
+    return hashlib.sha256(status.encode() + said + b"\0u" + calls).digest()

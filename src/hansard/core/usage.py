@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import astuple
+
 from hansard.core.errors import InvalidInput, LimitReached
 from hansard.core.ids import check_id
 from hansard.core.money import COST_MAX_NANOUSD
@@ -69,8 +72,7 @@ class UsageTotals(NamedTuple):
 NO_USAGE: Final = UsageTotals()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewUsage:
+class NewUsage(Struct, frozen=True, kw_only=True):
     """One model call, checked.
 
     Attributes:
@@ -90,19 +92,8 @@ class NewUsage:
     reasoning_tokens: int = 0
     cost_nanousd: int = 0
 
-    def fingerprint(self) -> list[Any]:
-        """What makes two entries of one id the same entry."""
-        return [
-            self.event_id,
-            self.provider,
-            self.model,
-            *(getattr(self, field) for field in TOKEN_FIELDS),
-            self.cost_nanousd,
-        ]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageEntry(NewUsage):
+class UsageEntry(NewUsage, frozen=True, kw_only=True):
     """A recorded model call; ``turn_id`` is None if it was counted outside a turn."""
 
     turn_id: str | None
@@ -148,9 +139,12 @@ def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> N
     check_id(entry.event_id, "event_id")
     check_text(entry.provider, "provider", length_max=MODEL_LENGTH_MAX)
     check_text(entry.model, "model", length_max=MODEL_LENGTH_MAX)
-    for field in TOKEN_FIELDS:
-        _check_count(field, getattr(entry, field), TOKENS_MAX)
-    _check_count("cost_nanousd", entry.cost_nanousd, COST_MAX_NANOUSD)
+    *counts, cost_nanousd = astuple(entry)[3:9]
+    for field, count in zip(TOKEN_FIELDS, counts, strict=True):
+        if type(count) is not int or not 0 <= count <= TOKENS_MAX:
+            raise _bad_count(field, TOKENS_MAX)
+    if type(cost_nanousd) is not int or not 0 <= cost_nanousd <= COST_MAX_NANOUSD:
+        raise _bad_count("cost_nanousd", COST_MAX_NANOUSD)
     if entry.cached_tokens + entry.cache_write_tokens > entry.input_tokens:
         raise InvalidInput(
             "cached_tokens and cache_write_tokens are part of input_tokens and exceed it",
@@ -163,8 +157,7 @@ def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> N
     return entry
 
 
-def _check_count(field: str, value: object, most: int) -> None:
-    if type(value) is not int or not 0 <= value <= most:
-        raise InvalidInput(
-            f"{field} must be a whole number from 0 to {most}", code="invalid_usage", field=field
-        )
+def _bad_count(field: str, most: int) -> InvalidInput:
+    return InvalidInput(
+        f"{field} must be a whole number from 0 to {most}", code="invalid_usage", field=field
+    )

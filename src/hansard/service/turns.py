@@ -133,5 +133,6 @@ class Turns(Messages):
     async def append(self, session_id: str, turn: NewTurn, *, create: bool = False) -> TurnReceipt:
         check_id(session_id, "session_id")
         new = self.bare_session(session_id) if create else None
-        receipt: TurnReceipt = await self.runner.append(Append(self.actor, session_id, turn, new))
+        key = (self.actor.tenant_id, session_id)
+        receipt: TurnReceipt = await self.runner.append(Append(self.actor, key, turn, new))
         return receipt

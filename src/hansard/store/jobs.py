@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from hansard.store.database import Tx
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a function came to: a value or an error."""
 
     value: Any = None
@@ -29,8 +29,7 @@ DEFERRED = Outcome()
 """A batch gives this for an item that would have to wait for another transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A function to run, or (``fn`` None) an item of a batch.
 
     Attributes:

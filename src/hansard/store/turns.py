@@ -13,8 +13,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Final
 
-from hansard.core import strict_json
+from msgspec import Struct
+from msgspec.json import Encoder
+
 from hansard.core.actors import Actor
 from hansard.core.digest import chain
 from hansard.core.documents import DocumentTurn
@@ -28,26 +31,21 @@ from hansard.store.jobs import DEFERRED, Outcome
 from hansard.store.sessions import Head, Key
 
 KIND_TURN = "turn.recorded"
+_RECEIPTS: Final = Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
-    """A turn on its way into a session; ``create`` is the session to make if there is none."""
+class Append(Struct, frozen=True):
+    """A turn on its way into the session ``key``; ``create`` makes it if there is none."""
 
     actor: Actor
-    session_id: str
+    key: Key
     turn: NewTurn
     create: NewSession | None = None
 
     @property
-    def key(self) -> Key:
-        """Tenant and session."""
-        return self.actor.tenant_id, self.session_id
-
-    @property
     def size_bytes(self) -> int:
         """About what it adds to a batch."""
-        return sum(len(message.canonical) for message in self.turn.messages)
+        return sum([len(message.canonical) for message in self.turn.messages])
 
 
 def batch(tx: Tx, appends: Sequence[Append]) -> list[Outcome]:
@@ -160,7 +158,7 @@ class _Work:
             return DEFERRED
         try:
             if head is None or not append.actor.may_see(head.owner):
-                raise sessions.not_found(append.session_id)
+                raise sessions.not_found(append.key[1])
             return Outcome(self._decide(head, append.turn))
         except HansardError as error:
             return Outcome(error=error)
@@ -296,8 +294,8 @@ def _event(head: Head, turn: NewTurn, receipt: TurnReceipt) -> Row:
 
 def write_receipt(receipt: TurnReceipt) -> str:
     """Write a receipt as it is kept, to be told again."""
-    told = [receipt.first_seq, receipt.last_seq, receipt.version, [*receipt.usage]]
-    return strict_json.dumps(told)
+    told = (receipt.first_seq, receipt.last_seq, receipt.version, receipt.usage)
+    return _RECEIPTS.encode(told).decode()
 
 
 def _load(turn_id: str, told: str) -> TurnReceipt:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
-from operator import attrgetter
+
+from msgspec.structs import astuple
 
 from hansard.core.actors import Actor
 from hansard.core.usage import ModelUsage, NewUsage, UsageEntry, UsageTotals
 from hansard.store.database import ForRows, Row, Tx
 from hansard.store.sessions import Head
 
-_FIELDS = tuple(field.name for field in fields(NewUsage))
-_ENTRY = attrgetter(*_FIELDS)
+_FIELDS = NewUsage.__struct_fields__
 
 
 def entries_of(rows: Iterable[Row]) -> dict[tuple[str, str, str], NewUsage]:
@@ -22,7 +21,7 @@ def entries_of(rows: Iterable[Row]) -> dict[tuple[str, str, str], NewUsage]:
 
 def row_of(head: Head, entry: NewUsage, turn_id: str | None, recorded_at_us: int) -> Row:
     """The row of one entry."""
-    event_id, *values = _ENTRY(entry)
+    event_id, *values = astuple(entry)[: len(_FIELDS)]
     return (*head.key, event_id, turn_id, *values, recorded_at_us)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
+
+import msgspec
 
 from hansard.core.documents import DocumentSession
 from hansard.core.errors import InvalidInput
@@ -97,5 +99,6 @@ def naming(session_id: object) -> Generator[None]:
 
 def make_key(session: DocumentSession, usage: Sequence[UsageEntry], *content: Any) -> str:
     """Make a document's key: the same as long as the session stays what it is."""
-    parts = [asdict(session), [asdict(entry) for entry in usage], *content]
+    entries = [msgspec.structs.asdict(entry) for entry in usage]
+    parts = [dataclasses.asdict(session), entries, *content]
     return f"sha256:{hashlib.sha256(canonicalize(parts)).hexdigest()}"
