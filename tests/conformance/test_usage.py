@@ -51,9 +51,19 @@ async def test_event_counts_once(record: SessionService, place: Place) -> None:
     await record.create(session_id="s")
     entry: dict[str, Any] = {"event_id": "e", "input_tokens": 7, "model": "m", "provider": "p"}
     first = await record.update_token_usage("s", **entry)
+    await record.update_token_usage("s", event_id="later", input_tokens=5)
     before = place.dump()
     again = await record.update_token_usage("s", **entry)
     assert again == first
+    assert place.dump() == before
+
+
+async def test_event_of_a_turn_counts_once(record: SessionService, place: Place) -> None:
+    await record.create(session_id="s")
+    entry = call("e", 7)
+    receipt = await record.append_turn("s", dialogue(2), usage=[entry], turn_id="t")
+    before = place.dump()
+    assert await record.update_token_usage("s", event_id="e", input_tokens=7) == receipt.usage
     assert place.dump() == before
 
 

@@ -44,6 +44,11 @@ class NewTurn(Struct, frozen=True, kw_only=True):
     expected_seq: int | None
     at_us: int
 
+    @property
+    def usage_only(self) -> bool:
+        """Whether it is one model call that belongs to no turn."""
+        return self.turn_id is None and not self.messages
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:

@@ -177,8 +177,10 @@ class _Work:
                 version=head.version,
             )
         fresh = self._unknown_usage(head, turn)
-        if not (turn.messages or turn.turn_id or fresh):
-            return _receipt(head, turn, 0)
+        if turn.usage_only and not fresh:
+            (entry,) = turn.usage
+            _, told = self.usage[(*head.key, entry.event_id)]
+            return _load("", told) if told else _receipt(head, turn, 0)
         totals = reduce(UsageTotals.plus, fresh, head.usage)
         return self._add(head, turn, fresh, totals)
 
@@ -188,7 +190,7 @@ class _Work:
             known = self.usage.get((*head.key, entry.event_id))
             if known is None:
                 fresh.append(entry)
-            elif known != entry:
+            elif known[0] != entry:
                 raise Conflict(
                     f"event_id {entry.event_id!r} names another model call",
                     code="usage_conflict",
@@ -205,11 +207,6 @@ class _Work:
             zip(turn.messages, digests, strict=True), head.message_count
         ):
             rows.messages.append(messages.row_of(head, seq, message, digest, turn.turn_id))
-        for entry in fresh:
-            rows.usage.append(usage.row_of(head, entry, turn.turn_id, turn.at_us))
-            self.usage[(*key, entry.event_id)] = entry
-            model = (*key, entry.provider, entry.model)
-            rows.model_usage[model] = rows.model_usage.get(model, NO_USAGE).plus(entry)
         head.usage = totals
         head.version += 1
         head.message_count += len(digests)
@@ -219,17 +216,24 @@ class _Work:
         if turn.turn_id is not None:
             head.turn_count += 1
         receipt = _receipt(head, turn, len(digests))
+        told = write_receipt(receipt)
         if turn.turn_id is not None:
-            self._add_turn(head, turn, receipt)
+            self.turns[(*key, turn.turn_id)] = (turn.content_hash, told)
+            row = row_of(head, receipt, told, turn.status, turn.content_hash, turn.at_us)
+            rows.turns.append(row)
+        self._add_usage(head, turn, fresh, told if turn.usage_only else None)
         rows.events.append(_event(head, turn, receipt))
         return receipt
 
-    def _add_turn(self, head: Head, turn: NewTurn, receipt: TurnReceipt) -> None:
-        assert turn.turn_id is not None
-        told = write_receipt(receipt)
-        self.turns[(*head.key, turn.turn_id)] = (turn.content_hash, told)
-        row = row_of(head, receipt, told, turn.status, turn.content_hash, turn.at_us)
-        self.pending.turns.append(row)
+    def _add_usage(
+        self, head: Head, turn: NewTurn, fresh: list[NewUsage], told: str | None
+    ) -> None:
+        rows, key = self.pending, head.key
+        for entry in fresh:
+            rows.usage.append(usage.row_of(head, entry, turn.turn_id, turn.at_us, told))
+            self.usage[(*key, entry.event_id)] = entry, told
+            model = (*key, entry.provider, entry.model)
+            rows.model_usage[model] = rows.model_usage.get(model, NO_USAGE).plus(entry)
 
     def _write(self) -> None:
         rows = self.pending

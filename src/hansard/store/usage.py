@@ -13,16 +13,25 @@ from hansard.store.sessions import Head
 
 _FIELDS = NewUsage.__struct_fields__
 
-
-def entries_of(rows: Iterable[Row]) -> dict[tuple[str, str, str], NewUsage]:
-    """Build entries from rows of ``usage_find``, by tenant, session and event."""
-    return {(row[0], row[1], row[2]): _new_usage(row[2:]) for row in rows}
+Known = tuple[NewUsage, str | None]
+"""A recorded entry, and what its caller was told of it alone."""
 
 
-def row_of(head: Head, entry: NewUsage, turn_id: str | None, recorded_at_us: int) -> Row:
-    """The row of one entry."""
+def entries_of(rows: Iterable[Row]) -> dict[tuple[str, str, str], Known]:
+    """Build what is known of entries from rows of ``usage_find``, by tenant, session and event."""
+    return {(row[0], row[1], row[2]): (_new_usage(row[2:-1]), row[-1]) for row in rows}
+
+
+def row_of(
+    head: Head,
+    entry: NewUsage,
+    turn_id: str | None,
+    recorded_at_us: int,
+    receipt: str | None = None,
+) -> Row:
+    """The row of one entry; ``receipt`` is what its caller is told, if it has no turn."""
     event_id, *values = astuple(entry)[: len(_FIELDS)]
-    return (*head.key, event_id, turn_id, *values, recorded_at_us)
+    return (*head.key, event_id, turn_id, *values, recorded_at_us, receipt)
 
 
 def add_to_models(sums: Mapping[tuple[str, str, str, str], UsageTotals]) -> ForRows:

@@ -1,6 +1,7 @@
 -- name: usage_find
 SELECT u.tenant_id, u.session_id, u.event_id, u.provider, u.model, u.input_tokens,
-    u.cached_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens, u.cost_nanousd
+    u.cached_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens, u.cost_nanousd,
+    u.receipt
 FROM usage_entries AS u
 JOIN unnest(
     :tenant_id::text[], :session_id::text[], :event_id::text[]
@@ -12,18 +13,18 @@ JOIN unnest(
 -- name: usage_insert
 INSERT INTO usage_entries (
     tenant_id, session_id, event_id, turn_id, provider, model, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us, receipt
 )
 SELECT tenant_id, session_id, event_id, turn_id, provider, model, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us, receipt
 FROM unnest(
     :tenant_id::text[], :session_id::text[], :event_id::text[], :turn_id::text[],
     :provider::text[], :model::text[], :input_tokens::bigint[], :cached_tokens::bigint[],
     :cache_write_tokens::bigint[], :output_tokens::bigint[], :reasoning_tokens::bigint[],
-    :cost_nanousd::bigint[], :recorded_at_us::bigint[]
+    :cost_nanousd::bigint[], :recorded_at_us::bigint[], :receipt::text[]
 ) AS r(
     tenant_id, session_id, event_id, turn_id, provider, model, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us, receipt
 );
 
 -- name: model_usage_add

@@ -1,7 +1,7 @@
 -- name: usage_find
 -- Usage entries that were recorded before, by their ids.
 SELECT tenant_id, session_id, event_id, provider, model, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, receipt
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id;
 
@@ -9,11 +9,11 @@ WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_
 -- New usage entries.
 INSERT INTO usage_entries (
     tenant_id, session_id, event_id, turn_id, provider, model, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us, receipt
 ) VALUES (
     :tenant_id, :session_id, :event_id, :turn_id, :provider, :model, :input_tokens,
     :cached_tokens, :cache_write_tokens, :output_tokens, :reasoning_tokens, :cost_nanousd,
-    :recorded_at_us
+    :recorded_at_us, :receipt
 );
 
 -- name: usage_list

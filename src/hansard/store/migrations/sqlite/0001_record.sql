@@ -86,6 +86,7 @@ CREATE TABLE turns (
     FOREIGN KEY (tenant_id, session_id) REFERENCES sessions ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- receipt is what the caller was told of a call outside any turn, and is told again.
 CREATE TABLE usage_entries (
     tenant_id TEXT NOT NULL,
     session_id TEXT NOT NULL,
@@ -100,6 +101,7 @@ CREATE TABLE usage_entries (
     reasoning_tokens INTEGER NOT NULL,
     cost_nanousd INTEGER NOT NULL,
     recorded_at_us INTEGER NOT NULL,
+    receipt TEXT,
     PRIMARY KEY (tenant_id, session_id, event_id),
     FOREIGN KEY (tenant_id, session_id) REFERENCES sessions ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
