@@ -93,8 +93,21 @@ class ServerSettings:
     port: Annotated[int, About("Port to listen on; 0 takes a free one.", least=0, most=65_535)] = (
         8080
     )
+    max_connections: Annotated[
+        int,
+        About(
+            "Connections open at once, if the system allows as many; one more is answered 503.",
+            least=1,
+            most=1_000_000,
+        ),
+    ] = 4_096
     max_streams: Annotated[
-        int, About("Event streams open at once; one more is answered 429.", least=1, most=100_000)
+        int,
+        About(
+            "Event streams open at once, half of them for one tenant; one more is answered 429.",
+            least=1,
+            most=100_000,
+        ),
     ] = 1_000
     drain_s: Annotated[
         float,

@@ -42,6 +42,7 @@ STATUS_BY_CLASS: Final[Mapping[type[HansardError], int]] = {
 
 STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "index_out_of_range": 400,
+    "malformed_request": 400,
     "forbidden": 403,
     "method_not_allowed": 405,
     "request_timeout": 408,
@@ -51,6 +52,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "file_too_large": 413,
     "line_too_long": 413,
     "unsupported_media_type": 415,
+    "head_too_long": 431,
 }
 
 _FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {

@@ -18,8 +18,9 @@ import uvicorn
 
 from hansard.core.errors import Unavailable
 from hansard.server.app import create_app
+from hansard.server.descriptors import hold_connections
 from hansard.server.edge import Edge
-from hansard.server.heads import BoundedHeads
+from hansard.server.heads import bounded_heads
 from hansard.server.logs import adopt_standard_logging, make_log
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import Settings, refuse
@@ -69,7 +70,7 @@ class DrainingServer(uvicorn.Server):
                 app,
                 host=settings.server.host,
                 port=settings.server.port,
-                http=BoundedHeads,
+                http=bounded_heads(_connections_max(app, settings)),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -119,6 +120,15 @@ class DrainingServer(uvicorn.Server):
             self._context.drain()
             self._leave_at = now + self._notice_s
         return self.force_exit or now >= self._leave_at
+
+
+def _connections_max(app: Edge, settings: Settings) -> int:
+    """As many as are set, or as the system allows."""
+    wanted = settings.server.max_connections
+    possible = hold_connections(wanted)
+    if possible < wanted:
+        app.context.log.warning("server.few_connections", wanted=wanted, possible=possible)
+    return possible
 
 
 def _is_loopback(host: str) -> bool:
