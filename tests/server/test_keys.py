@@ -56,6 +56,16 @@ async def test_other_credentials_do_not(app: Edge, authorization: str | None) ->
     assert await status(app, authorization) == 401
 
 
+async def test_credentials_given_twice_do_not(app: Edge) -> None:
+    key, _ = await keys_of(app).create("acme", "alice")
+    once = ("Authorization", f"Bearer {key}")
+    async with client_of(app) as client:
+        other = [("X-Forwarded-For", "a"), ("X-Forwarded-For", "b")]
+        assert (await client.get("/v1/sessions", headers=[once, *other])).status_code == 200
+        answer = await client.get("/v1/sessions", headers=[once, once])
+    assert (answer.status_code, answer.json()["detail"]) == (401, "credentials are given twice")
+
+
 async def test_bytes_that_are_no_text_do_not(app: Edge) -> None:
     async with client_of(app) as client:
         headers = {b"authorization": b"Bearer \xff\xfe"}

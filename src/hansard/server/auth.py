@@ -9,7 +9,7 @@ Which credentials are wrong, and why, is told only as far as it does not help to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -38,6 +38,16 @@ class Nobody:
 
     async def actor(self, authorization: bytes | None) -> Actor:
         raise Unavailable("the server has not started yet", code="starting")
+
+
+def check_single(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse credentials that are given twice: a proxy may have looked at the other ones.
+
+    Raises:
+        Unauthorized: If they are.
+    """
+    if sum(name == b"authorization" for name, _ in headers) > 1:
+        raise Unauthorized("credentials are given twice")
 
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})

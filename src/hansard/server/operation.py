@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from hansard.core.errors import InvalidInput
-from hansard.server.auth import check_local
+from hansard.server.auth import check_local, check_single
 from hansard.server.calls import Call, Reply
 from hansard.server.context import Context
 from hansard.server.endpoints import Endpoint
@@ -68,6 +68,8 @@ class Operation:
         if not endpoint.open:
             if context.is_local:
                 check_local(headers)
+            if len(headers) < len(scope["headers"]):
+                check_single(scope["headers"])
             actor = await context.authenticator.actor(headers.get(b"authorization"))
             if actor is not record.actor:
                 record = record.acting_as(actor)
