@@ -21,10 +21,12 @@ import pytest
 
 from hansard.compose import open_database
 from hansard.core.errors import InvalidInput, Unavailable
+from hansard.server.app import create_app
 from hansard.server.logs import adopt_standard_logging, make_log
-from hansard.server.serve import check_address, serve
+from hansard.server.serve import DrainingServer, check_address, serve
 from hansard.settings import AccessSettings, ServerSettings, Settings
 from tests.samples import dialogue
+from tests.server.applications import QUIET
 
 PROGRAM = """
 import sys
@@ -135,6 +137,15 @@ async def test_second_signal_stops_at_once(sqlite_url: str) -> None:
         server.process.send_signal(signal.SIGINT)
         assert await server.process.wait() == 0
         writer.close()
+
+
+def test_signal_before_the_first_tick_drains(sqlite_url: str) -> None:
+    app = create_app(open_database(sqlite_url), QUIET)
+    server = DrainingServer(app, QUIET, notice_s=LONG_S)
+    server.handle_exit(signal.SIGTERM, None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server.run([listener])
+    assert app.context.draining
 
 
 def test_record_that_cannot_be_opened_is_said(root_logger: logging.Logger) -> None:

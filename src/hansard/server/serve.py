@@ -107,6 +107,7 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, finish what is under way, close the record."""
+        self._drain()  # a signal between start-up and the first tick leads here at once
         self._context.log.info("server.stopping")
         await super().shutdown(sockets)
 
@@ -115,11 +116,17 @@ class DrainingServer(uvicorn.Server):
         if not await super().on_tick(counter):
             return False
         now = asyncio.get_running_loop().time()
-        if not self._context.draining:
-            self._context.log.info("server.draining")
-            self._context.drain()
+        if self._drain():
             self._leave_at = now + self._notice_s
         return self.force_exit or now >= self._leave_at
+
+    def _drain(self) -> bool:
+        """Begin to drain; tell whether that is new."""
+        if self._context.draining:
+            return False
+        self._context.log.info("server.draining")
+        self._context.drain()
+        return True
 
 
 def _connections_max(app: Edge, settings: Settings) -> int:
