@@ -192,52 +192,66 @@ def event(number: int) -> Event:
 async def test_silence_is_broken_by_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "HEARTBEAT_S", 0.0)
     events = Events()
-    stream = write_stream(events, Streams(1))
+    stream = write_stream(events, Streams(1, 1), "acme")
     assert [await anext(stream) for _ in range(4)] == [RETRY, HEARTBEAT, HEARTBEAT, HEARTBEAT]
     await stream.aclose()
     assert events.ended.is_set()
 
 
 async def test_drain_ends_streams_with_a_hint_and_opens_none() -> None:
-    streams = Streams(2)
+    streams = Streams(2, 2)
     events = Events()
     events.give(event(1))
-    stream = write_stream(events, streams)
+    stream = write_stream(events, streams, "acme")
     assert await anext(stream) == RETRY
     assert (await anext(stream)).startswith(b"id: 1\n")
     streams.close()
     assert [chunk async for chunk in stream] == [RETRY]
     assert streams.count == 0
     with pytest.raises(Unavailable):
-        await anext(write_stream(events, streams))
+        await anext(write_stream(events, streams, "acme"))
 
 
 async def test_old_stream_ends_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "AGE_MAX_S", 0.0)
-    stream = write_stream(Events(), Streams(1))
+    stream = write_stream(Events(), Streams(1, 1), "acme")
     assert [chunk async for chunk in stream] == [RETRY, RETRY]
 
 
 async def test_one_stream_too_many_is_refused() -> None:
-    streams = Streams(1)
-    first = write_stream(Events(), streams)
+    streams = Streams(1, 1)
+    first = write_stream(Events(), streams, "acme")
     await anext(first)
     with pytest.raises(LimitReached):
-        await anext(write_stream(Events(), streams))
+        await anext(write_stream(Events(), streams, "acme"))
     await first.aclose()
-    assert await anext(write_stream(Events(), streams)) == RETRY
+    assert await anext(write_stream(Events(), streams, "acme")) == RETRY
+
+
+async def test_one_tenant_leaves_places_to_others() -> None:
+    streams = Streams(3, 2)
+    open_ = [write_stream(Events(), streams, tenant) for tenant in ("acme", "acme", "umbrella")]
+    for stream in open_[:2]:
+        await anext(stream)
+    with pytest.raises(LimitReached) as refused:
+        await anext(write_stream(Events(), streams, "acme"))
+    assert refused.value.details == {"limit": 2}
+    assert await anext(open_[2]) == RETRY
+    await open_[2].aclose()
+    await open_[0].aclose()
+    assert await anext(write_stream(Events(), streams, "acme")) == RETRY
 
 
 async def test_stream_whose_session_goes_ends_cleanly() -> None:
     events = Events()
     events.give(NotFound("gone"))
-    assert [chunk async for chunk in write_stream(events, Streams(1))] == [RETRY]
+    assert [chunk async for chunk in write_stream(events, Streams(1, 1), "acme")] == [RETRY]
 
 
 async def test_stream_passes_other_errors_on() -> None:
     events = Events()
     events.give(Unavailable("later"))
-    stream = write_stream(events, Streams(1))
+    stream = write_stream(events, Streams(1, 1), "acme")
     assert await anext(stream) == RETRY
     with pytest.raises(Unavailable):
         await anext(stream)

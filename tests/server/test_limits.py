@@ -17,9 +17,9 @@ from hansard.server import context, requests
 from hansard.server.app import create_app
 from hansard.server.context import LARGE_AT_ONCE
 from hansard.server.requests import announced_bytes, read_body
-from hansard.settings import LimitSettings, Settings
+from hansard.settings import AccessSettings, LimitSettings, Settings
 from tests.samples import dialogue
-from tests.server.applications import QUIET, application, client_of, listening
+from tests.server.applications import QUIET, application, client_of, keys_of, listening
 
 LIMIT = 2_048
 LIMITS = LimitSettings(body_limit_bytes=LIMIT, history_limit_bytes=4 * LIMIT)
@@ -158,14 +158,44 @@ async def test_few_large_bodies_are_held_at_once(
     monkeypatch.setattr(context, "LARGE_WAIT_MAX_S", 0.0)
     async with application(sqlite_url, limits=LIMITS) as app, AsyncExitStack() as stack:
         for _ in range(LARGE_AT_ONCE):
-            await stack.enter_async_context(app.context.room_for(None))
-        async with app.context.room_for(LIMIT):
+            await stack.enter_async_context(app.context.room_for(None, "acme"))
+        async with app.context.room_for(LIMIT, "acme"):
             pass  # small ones need no room
         with pytest.raises(Unavailable):
-            await stack.enter_async_context(app.context.room_for(LIMIT + 1))
+            await stack.enter_async_context(app.context.room_for(LIMIT + 1, "acme"))
         await stack.aclose()
-        async with app.context.room_for(LIMIT + 1):
+        async with app.context.room_for(LIMIT + 1, "acme"):
             pass
+
+
+async def test_one_tenant_leaves_room_to_others(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "LARGE_WAIT_MAX_S", 0.0)
+    keys = AccessSettings(auth="key")
+    async with application(sqlite_url, access=keys) as app, AsyncExitStack() as stack:
+        room_for = app.context.room_for
+        for _ in range(LARGE_AT_ONCE // 2):
+            await stack.enter_async_context(room_for(None, "acme"))
+        with pytest.raises(Unavailable):
+            await stack.enter_async_context(room_for(None, "acme"))
+        async with room_for(None, "umbrella"):
+            pass
+        await stack.aclose()
+        async with room_for(None, "acme"):
+            pass
+
+
+async def test_nobody_takes_no_places(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "LARGE_WAIT_MAX_S", 0.0)
+    keys = AccessSettings(auth="key")
+    async with application(sqlite_url, access=keys) as app, AsyncExitStack() as stack:
+        for n in range(LARGE_AT_ONCE):
+            await stack.enter_async_context(app.context.room_for(None, f"tenant{n}"))
+        for key, status in ((None, 401), ((await keys_of(app).create("acme", "alice"))[0], 503)):
+            async with client_of(app, key) as api:
+                answer = await api.post("/v1/sessions/import", content=b"{}")
+                assert answer.status_code == status
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from weakref import WeakValueDictionary
 
 from hansard.core.errors import Unavailable
 from hansard.server.auth import Authenticator, Nobody
@@ -43,11 +44,14 @@ class Context:
         self.log = log
         self.openapi = openapi
         self.docs = docs
-        self.streams = Streams(settings.server.max_streams)
+        self._is_shared = settings.access.auth != "none"  # by tenants who do not know each other
+        streams = settings.server.max_streams
+        self.streams = Streams(streams, self._share_of(streams))
         self.metrics = Metrics(record.runner, lambda: self.streams.count)
         self.draining = False
         self.is_local = settings.access.auth == "none" and not settings.access.insecure
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large_by_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def drain(self) -> None:
         """Stop being ready, and ask the streams to end; calls under way go on."""
@@ -55,8 +59,8 @@ class Context:
         self.streams.close()
 
     @asynccontextmanager
-    async def room_for(self, size_bytes: int | None) -> AsyncIterator[None]:
-        """Wait until a body of this size (None: unknown) may be held in memory.
+    async def room_for(self, size_bytes: int | None, tenant_id: str) -> AsyncIterator[None]:
+        """Wait until a tenant's body of this size (None: unknown) may be held in memory.
 
         Raises:
             Unavailable: If there is no room in time.
@@ -64,12 +68,18 @@ class Context:
         if size_bytes is not None and size_bytes <= self.settings.limits.body_limit_bytes:
             yield
             return
-        try:
-            async with asyncio.timeout(LARGE_WAIT_MAX_S):
-                await self._large.acquire()
-        except TimeoutError as exc:
-            raise Unavailable("too many large bodies at once", code="busy") from exc
-        try:
+        share = self._large_by_tenant.setdefault(
+            tenant_id, asyncio.Semaphore(self._share_of(LARGE_AT_ONCE))
+        )
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(LARGE_WAIT_MAX_S):
+                    await stack.enter_async_context(share)
+                    await stack.enter_async_context(self._large)
+            except TimeoutError as exc:
+                raise Unavailable("too many large bodies at once", code="busy") from exc
             yield
-        finally:
-            self._large.release()
+
+    def _share_of(self, places: int) -> int:
+        """How many of some places one tenant may take."""
+        return max(1, places // 2) if self._is_shared else places

@@ -17,7 +17,8 @@ async def follow_events(call: Call[bodies.EventsQuery, None]) -> Stream:
     check_seq(since, "since")
     await call.record.get(call.session_id)
     events = call.record.events(call.session_id, since=since)
-    return Stream(write_stream(events, call.context.streams), b"text/event-stream")
+    stream = write_stream(events, call.context.streams, call.record.actor.tenant_id)
+    return Stream(stream, b"text/event-stream")
 
 
 def _since(call: Call[bodies.EventsQuery, Any]) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
 from hansard.server.auth import check_local, check_single
 from hansard.server.calls import Call, Reply
@@ -83,7 +84,7 @@ class Operation:
             headers,
         )
         large = endpoint.body is not None and endpoint.body.large
-        async with self._room(headers) if large else nullcontext():
+        async with self._room(record.actor, headers) if large else nullcontext():
             if endpoint.body is not None:
                 call.body = await self._read(responder, receive)
             reply = await endpoint.handler(call)
@@ -92,11 +93,12 @@ class Operation:
         else:
             await responder.stream(reply, endpoint.status)
 
-    def _room(self, headers: RequestHeaders) -> AbstractAsyncContextManager[None]:
+    def _room(self, actor: Actor, headers: RequestHeaders) -> AbstractAsyncContextManager[None]:
         """Room for a large body; one that may be packed is as large as it can get."""
         assert self._endpoint.body is not None
         is_raw = self._endpoint.body.shape is None
-        return self._context.room_for(None if is_raw else announced_bytes(headers))
+        size_bytes = None if is_raw else announced_bytes(headers)
+        return self._context.room_for(size_bytes, actor.tenant_id)
 
     def _check_preconditions(self, responder: Responder) -> None:
         """Refuse what would be ignored: a caller who sets a condition relies on it."""

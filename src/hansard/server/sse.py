@@ -13,6 +13,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -29,10 +30,17 @@ HEARTBEAT: Final = b": still here\n\n"
 
 
 class Streams:
-    """The streams that are open, and the moment when they all must end."""
+    """The streams that are open, and the moment when they all must end.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: Open at once.
+        share: Of them, for one tenant.
+    """
+
+    def __init__(self, most: int, share: int) -> None:
         self._most = most
+        self._share = share
+        self._by_tenant: Counter[str] = Counter()
         self.count = 0
         self.closing = asyncio.Event()
 
@@ -41,31 +49,34 @@ class Streams:
         self.closing.set()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, tenant_id: str) -> Iterator[None]:
         """Take a place for one stream.
 
         Raises:
-            LimitReached: If all are taken.
+            LimitReached: If all are taken, or all that the tenant may take.
             Unavailable: If the server drains.
         """
         if self.closing.is_set():
             raise Unavailable("the server is about to stop", code="draining")
-        if self.count >= self._most:
-            raise LimitReached(
-                f"{self._most} streams are open already", code="too_many_streams", limit=self._most
-            )
+        for count, limit in ((self.count, self._most), (self._by_tenant[tenant_id], self._share)):
+            if count >= limit:
+                raise LimitReached(
+                    f"{limit} streams are open already", code="too_many_streams", limit=limit
+                )
         self.count += 1
+        self._by_tenant[tenant_id] += 1
         try:
             yield
         finally:
             self.count -= 1
+            self._by_tenant -= Counter((tenant_id,))  # which forgets those that have none
 
 
 async def write_stream(
-    events: AsyncIterator[Event], streams: Streams
+    events: AsyncIterator[Event], streams: Streams, tenant_id: str
 ) -> AsyncGenerator[bytes, None]:
     """Write events as a stream, until they end or the stream has to."""
-    with streams.place():
+    with streams.place(tenant_id):
         yield RETRY
         ends_at = asyncio.get_running_loop().time() + AGE_MAX_S
         closing = asyncio.ensure_future(streams.closing.wait())
