@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from hansard.server.edge import Edge
+from hansard.server.endpoints import ENDPOINTS
 from tests.places import Place
 from tests.samples import dialogue
 from tests.server.applications import client_of
@@ -108,6 +109,25 @@ QUERIES = {
     "search=" + "x" * 300: "invalid_field",
     "&".join(f"p{n}=1" for n in range(70)): "invalid_query",
 }
+BODIES = {
+    "turns": {"messages": dialogue(1)},
+    "messages": {"messages": dialogue(1)},
+    "usage": {"event_id": "e"},
+    "fork": {},
+    "revert": {"to_message_index": 0},
+}
+BELOW_A_SESSION = [
+    (endpoint.method, endpoint.path, b"", {})
+    if endpoint.body is None
+    else (
+        endpoint.method,
+        endpoint.path,
+        json.dumps(BODIES[endpoint.path.rpartition("/")[2]]).encode(),
+        JSON,
+    )
+    for endpoint in ENDPOINTS
+    if "{session_id}/" in endpoint.path
+]
 CASES = [
     *(case for content in TEXTS.values() for case in bad_json(content)),
     *(Bad(422, code, "GET", f"/v1/sessions?{query}") for query, code in QUERIES.items()),
@@ -119,7 +139,7 @@ CASES = [
     body(422, "invalid_body", "POST", "/v1/sessions", {"session_id": 7}),
     *(
         Bad(422, "invalid_id", method, f"/v1/sessions/{name}", content, headers)
-        for name in ("a%20b", "a%0A", "x" * 129, "%00", "%ff", "é")
+        for name in ("a%20b", "a%0A", "%0Aa", "a%2Fb", "a%2fturns", "x" * 129, "%00", "%ff", "é")
         for method, content, headers in (
             ("GET", b"", {}),
             ("HEAD", b"", {}),
@@ -128,7 +148,11 @@ CASES = [
             ("PATCH", b"{}", JSON),
         )
     ),
-    Bad(404, "route_not_found", "GET", "/v1/sessions/a%2Fb"),
+    *(
+        Bad(422, "invalid_id", method, path.format(session_id=name), content, headers)
+        for name in ("a%0A", "a%2Fb", "x" * 129)
+        for method, path, content, headers in BELOW_A_SESSION
+    ),
     Bad(404, "route_not_found", "PUT", "/v1/sessions/a/b", b"{}", JSON),
     # bodies
     Bad(422, "invalid_body", "PUT", "/v1/sessions/s"),
@@ -174,6 +198,10 @@ CASES = [
     Bad(422, "invalid_seq", "GET", "/v1/sessions/s/messages?before=-1"),
     Bad(422, "invalid_order", "GET", "/v1/sessions/s/messages?order=up"),
     Bad(422, "invalid_query", "GET", "/v1/sessions/s?messages=tail:0"),
+    Bad(422, "invalid_query", "GET", "/v1/sessions/s?messages=turns:0"),
+    Bad(422, "invalid_query", "GET", "/v1/sessions/s?messages=tokens:-1"),
+    Bad(422, "invalid_query", "GET", "/v1/sessions/s?messages=tokens:10000000"),
+    Bad(422, "invalid_query", "GET", "/v1/sessions/s?messages=words:1"),
     Bad(422, "invalid_query", "GET", "/v1/sessions/s?messages=some"),
     Bad(422, "invalid_cursor", "GET", "/v1/sessions/s/turns?cursor=AAAAAAAAAAAAAAAAWzFd"),
     Bad(422, "invalid_header", "GET", "/v1/sessions/s/events", headers={"Last-Event-ID": "x"}),

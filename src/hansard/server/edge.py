@@ -23,6 +23,7 @@ from hansard.core.errors import HansardError
 from hansard.server.calls import Reply
 from hansard.server.context import Context
 from hansard.server.errors import crash, failure, framework_failure
+from hansard.server.requests import check_path
 from hansard.server.responder import RESPONDER, Responder
 
 _FRAMES_MAX = 8
@@ -61,6 +62,7 @@ class Edge:
         scope[RESPONDER] = responder
         scope["app"] = self  # tells Starlette's router to raise what it refuses
         try:
+            check_path(scope.get("raw_path"))
             await self._router(scope, receive, send)
         except HansardError as error:
             await self._fail(responder, failure(error), error.code)

@@ -33,6 +33,16 @@ _VERSION = re.compile(rb"\d{1,18}")
 _TAG = re.compile(rb'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
 
 
+def check_path(raw_path: bytes | None) -> None:
+    """Refuse an encoded slash: the router would take what is part of an id for a way on.
+
+    Raises:
+        InvalidInput: With code ``invalid_id``.
+    """
+    if raw_path and b"%" in raw_path and b"%2f" in raw_path.lower():
+        raise InvalidInput("no id has a slash", code="invalid_id")
+
+
 async def read_body(receive: Receive, headers: RequestHeaders, limit_bytes: int) -> bytes:
     """Read a body of at most ``limit_bytes``.
 
