@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from typing import IO
 
 import pytest
 
-from hansard.cli import texts
+from hansard.cli import errors, payloads, texts
 from hansard.cli.progress import watched
 from hansard.cli.texts import Column, printable
+from hansard.core.errors import NotFound
 from tests.cli.conftest import Shell
 
 COLUMNS = [Column("id"), Column("title"), Column("count", number=True)]
@@ -130,3 +132,23 @@ def test_somebody_at_the_terminal_is_asked(local: Shell, answer: bytes, code: in
 )
 def test_what_is_not_printable_is_shown_and_not_sent(text: str, shown: str) -> None:
     assert printable(text, keep="\n") == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b[2J", "\x9b2J", "\x7f", "right\u202eleft", "\u2028", "\U000e0001", "\ud800", "ünï 🎉"],
+)
+def test_json_means_the_same_and_sends_nothing_unprintable(
+    capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    payloads.write({"said": text})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.isprintable()
+    assert json.loads(line) == {"said": text}
+
+
+def test_error_as_json_sends_nothing_unprintable(capsys: pytest.CaptureFixture[str]) -> None:
+    errors.report(NotFound("no \x9b2J"), as_json=True)
+    line = capsys.readouterr().err.rstrip("\n")
+    assert line.isprintable()
+    assert json.loads(line)["error"]["message"] == "no \x9b2J"

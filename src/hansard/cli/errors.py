@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import json
 from typing import Any, Final
 
 import click
 
+from hansard.cli.texts import json_line
 from hansard.core.errors import (
     Conflict,
     Corrupt,
@@ -69,7 +69,7 @@ def report(error: HansardError, *, as_json: bool) -> None:
     """Write an error to standard error: for people, or as the HTTP API writes it."""
     if as_json:
         body = {"code": error.code, "message": error.message, "details": error.details}
-        click.echo(json.dumps({"error": body}, ensure_ascii=False), err=True)
+        click.echo(json_line({"error": body}), err=True)
     else:
         request_id = error.details.get("request_id")
         request = f", request {request_id}" if request_id else ""

@@ -6,11 +6,11 @@ it is written.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
+from hansard.cli.texts import json_line
 from hansard.core.documents import ImportReport
 from hansard.core.durability import Finding
 from hansard.core.keys import ApiKey
@@ -25,7 +25,7 @@ Payload = dict[str, Any]
 
 def write(payload: Payload) -> None:
     """Write one payload to standard output."""
-    click.echo(json.dumps(payload, ensure_ascii=False))
+    click.echo(json_line(payload))
 
 
 def totals(value: UsageTotals) -> Payload:

@@ -41,6 +41,18 @@ def printable(text: str, *, keep: str = "") -> str:
     )
 
 
+def json_line(value: object) -> str:
+    r"""Write JSON on one line; what is not printable is escaped, which means the same.
+
+    >>> json_line({"said": "\x9b2J"})
+    '{"said": "\\u009b2J"}'
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
 def local_time(time_us: int) -> str:
     """Write a time as it is here, to the second."""
     return datetime.fromtimestamp(time_us // 1_000_000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
