@@ -182,8 +182,17 @@ class SessionService(Protocol):
         """Return a page of messages; the cursor is the ``after`` (``before``) of the next."""
         ...
 
-    async def tail(self, session_id: str, count: int) -> tuple[Message, ...]:
-        """Return the last messages: ``count``, or more where a tool call would be cut off."""
+    async def tail(
+        self, session_id: str, count: int, *, unit: str = "messages"
+    ) -> tuple[Message, ...]:
+        """Return a window on the last messages that has no tool's result without its call.
+
+        ``unit`` says what ``count`` counts. ``messages``: so many, or more where a call would
+        be cut off. ``turns``: from the first message of the last turn but ``count - 1`` on,
+        or from earlier; where messages belong to no turn, each message of a user begins one.
+        ``tokens``: as many whole messages as fit, or fewer; a message's tokens are taken as
+        the bytes of its JSON text by 4, rounded up, as there is no tokenizer for every model.
+        """
         ...
 
     async def list_turns(

@@ -33,6 +33,16 @@ def test_tail_never_begins_with_an_answer(shell: Shell) -> None:
     assert [row["seq"] for row in shell("tail", "first", "-n", "1", "--json").lines()] == [1, 2]
 
 
+@pytest.mark.parametrize(("count", "unit", "expected"), [(1, "turns", [0, 1]), (10, "tokens", [1])])
+def test_tail_counts_what_is_asked_for(
+    shell: Shell, count: int, unit: str, expected: list[int]
+) -> None:
+    for command in ("tail", "show"):
+        told = shell(command, "second", "-n", str(count), "--by", unit, "--json").lines()
+        rows = told if command == "tail" else told[0]["messages"]
+        assert [row["seq"] for row in rows] == expected
+
+
 def test_tail_of_nothing_is_empty(shell: Shell) -> None:
     assert shell("tail", "second", "-n", "0").stdout == ""
 

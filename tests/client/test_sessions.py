@@ -35,6 +35,7 @@ REFUSED: dict[str, tuple[Call, str]] = {
     "turns": (lambda r: r.list_turns("s", limit=1_001), "invalid_limit"),
     "after": (lambda r: r.list_messages("s", after=-2), "invalid_seq"),
     "tail": (lambda r: r.tail("s", 0), "invalid_limit"),
+    "unit": (lambda r: r.tail("s", 1, unit="words"), "invalid_unit"),
     "prefix": (lambda r: r.find_ids("a b"), "invalid_id"),
     "nothing": (lambda r: r.append_messages("s", []), "invalid_messages"),
 }

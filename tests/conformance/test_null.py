@@ -25,7 +25,7 @@ CALLS = {
     "save_messages": lambda r: r.save_messages("s", [{"any": "object"}], expected_version=3),
     "messages": lambda r: collect(r.messages("s", after=3)),
     "list_messages": lambda r: r.list_messages("s", limit=3, order="desc"),
-    "tail": lambda r: r.tail("s", 3),
+    "tail": lambda r: r.tail("s", 3, unit="turns"),
     "list_turns": lambda r: r.list_turns("s"),
     "usage": lambda r: r.usage("s"),
     "update_token_usage": lambda r: r.update_token_usage("s", event_id="e", input_tokens=1),
@@ -69,6 +69,8 @@ async def test_receipts_say_what_would_have_been_recorded() -> None:
         (lambda r: r.create(metadata={"a": float("nan")}), "invalid_json"),
         (lambda r: r.get("a/b"), "invalid_id"),
         (lambda r: r.update_token_usage("s", event_id="e", input_tokens=-1), "invalid_usage"),
+        (lambda r: r.tail("s", 0), "invalid_limit"),
+        (lambda r: r.tail("s", 1, unit="words"), "invalid_unit"),
     ],
 )
 async def test_what_no_record_takes_is_refused(act: Any, code: str) -> None:

@@ -51,6 +51,10 @@ async def assert_refused(everywhere: Places, expected: dict[str, tuple[Act, str]
     assert [place.dump() for place in everywhere] == before
 
 
+def tail_of(count: Any, unit: Any) -> Act:
+    return lambda record: record.tail("s", count, unit=unit)
+
+
 WRITERS: dict[str, Callable[[SessionService, dict[str, Any]], Awaitable[object]]] = {
     "create, messages": lambda r, bad: r.create(messages=[user("hi"), {**bad, "role": "user"}]),
     "create, metadata": lambda r, bad: r.create(metadata=bad),
@@ -244,7 +248,16 @@ REFUSED: dict[str, dict[str, tuple[Act, str]]] = {
                 "list_messages": lambda r, limit=limit: r.list_messages("s", limit=limit),
                 "list_turns": lambda r, limit=limit: r.list_turns("s", limit=limit),
                 "tail": lambda r, limit=limit: r.tail("s", limit),
+                "tail of turns": lambda r, limit=limit: r.tail("s", limit, unit="turns"),
             }.items()
+        },
+        **{
+            f"tail of {count!r} tokens": (tail_of(count, "tokens"), "invalid_limit")
+            for count in (0, 10_000_000, True, 1.0, "1")
+        },
+        **{
+            f"tail by {unit!r}": (tail_of(1, unit), "invalid_unit")
+            for unit in ("words", "", None, ["turns"])
         },
         **{
             f"{name}, cursor {cursor[:5]!r}": (act, "invalid_cursor")

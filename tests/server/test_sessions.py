@@ -82,7 +82,18 @@ async def test_messages_go_out_as_they_came_in(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "expected"), [("all", 4), ("none", None), ("tail:2", 2), ("tail:1", 2), ("tail:9", 4)]
+    ("view", "expected"),
+    [
+        ("all", 4),
+        ("none", None),
+        ("tail:2", 2),
+        ("tail:1", 2),
+        ("tail:9", 4),
+        ("turns:1", 4),
+        ("tokens:9999999", 4),
+        ("tokens:20", 2),
+        ("tokens:9", 0),
+    ],
 )
 async def test_view_gives_part_of_the_history(api: Api, view: str, expected: int | None) -> None:
     history = [*dialogue(2), assistant("call"), {"role": "tool", "content": "answer"}]
@@ -91,7 +102,7 @@ async def test_view_gives_part_of_the_history(api: Api, view: str, expected: int
     if expected is None:
         assert "messages" not in body
     else:
-        assert body["messages"] == history[-expected:]
+        assert body["messages"] == history[len(history) - expected :]
 
 
 async def test_head_answers_with_version_and_without_body(api: Api) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from hansard import settings
+from hansard.core.windows import COUNT_MAX, UNITS
 from hansard.settings import Declared
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +42,28 @@ def takes_settings(
         return command
 
     return decorate
+
+
+def takes_window(function: F) -> F:
+    """Give a command ``-n`` and ``--by``: how much of the end of a history to show."""
+    many = click.option(
+        "--messages",
+        "-n",
+        "count",
+        type=click.IntRange(0, COUNT_MAX),
+        default=10,
+        show_default=True,
+        help="How many of the last messages.",
+    )
+    unit = click.option(
+        "--by",
+        "unit",
+        type=click.Choice(UNITS),
+        default="messages",
+        show_default=True,
+        help="What -n counts; tokens are estimated from the length.",
+    )
+    return many(unit(function))
 
 
 def as_json(function: F) -> F:

@@ -10,7 +10,7 @@ import click
 
 from hansard.cli import payloads, records, texts
 from hansard.cli.errors import RecordCommand
-from hansard.cli.options import as_json, takes_settings
+from hansard.cli.options import as_json, takes_settings, takes_window
 from hansard.cli.texts import Column
 from hansard.cli.times import AGO
 from hansard.core.messages import Message
@@ -81,17 +81,9 @@ def list_sessions(
 @click.command(cls=RecordCommand)
 @takes_settings()
 @click.argument("session")
-@click.option(
-    "--messages",
-    "-n",
-    "count",
-    type=click.IntRange(0, LIMIT_MAX),
-    default=10,
-    show_default=True,
-    help="How many of the last messages.",
-)
+@takes_window
 @as_json
-def show(given: Settings, *, session: str, count: int, as_json: bool) -> None:
+def show(given: Settings, *, session: str, count: int, unit: str, as_json: bool) -> None:
     """Show a session and its last messages.
 
     With --json: one object, its messages under "messages".
@@ -101,7 +93,7 @@ def show(given: Settings, *, session: str, count: int, as_json: bool) -> None:
         session_id = await records.find_session(record, session)
         return (
             await record.get(session_id),
-            await record.tail(session_id, count) if count else (),
+            await record.tail(session_id, count, unit=unit) if count else (),
         )
 
     found, messages = records.run(given, act)

@@ -8,10 +8,9 @@ import click
 
 from hansard.cli import payloads, records, texts
 from hansard.cli.errors import RecordCommand
-from hansard.cli.options import as_json, takes_settings
+from hansard.cli.options import as_json, takes_settings, takes_window
 from hansard.core.events import Event
 from hansard.core.messages import Message
-from hansard.core.paging import LIMIT_MAX
 from hansard.core.sessions import Session
 from hansard.face import SessionService
 from hansard.settings import Settings
@@ -20,29 +19,23 @@ from hansard.settings import Settings
 @click.command(cls=RecordCommand)
 @takes_settings()
 @click.argument("session")
-@click.option(
-    "--messages",
-    "-n",
-    "count",
-    type=click.IntRange(0, LIMIT_MAX),
-    default=10,
-    show_default=True,
-    help="How many of the last messages to begin with.",
-)
+@takes_window
 @click.option("--follow", "-f", is_flag=True, help="Wait for more, until interrupted.")
 @as_json
-def tail(given: Settings, *, session: str, count: int, follow: bool, as_json: bool) -> None:
+def tail(
+    given: Settings, *, session: str, count: int, unit: str, follow: bool, as_json: bool
+) -> None:
     """Print the last messages of a session, the newest last.
 
-    More messages than asked for are printed where a tool call would lose its results. With
-    --json: one message per line.
+    A tool's result is never printed without its call: more messages or turns than asked for
+    are printed instead, but never more tokens. With --json: one message per line.
     """
     write = _write_json if as_json else texts.print_message
 
     async def act(record: SessionService) -> None:
         session_id = await records.find_session(record, session)
         seen = await record.get(session_id)
-        messages = await record.tail(session_id, count) if count else ()
+        messages = await record.tail(session_id, count, unit=unit) if count else ()
         for message in messages:
             write(message)
         position = messages[-1].seq if messages else seen.message_count - 1

@@ -8,10 +8,11 @@ from contextlib import suppress
 from hansard.core import strict_json
 from hansard.core.errors import LimitReached, NotFound
 from hansard.core.ids import check_id
-from hansard.core.messages import Message, StoredMessage, is_safe_start
+from hansard.core.messages import Message, StoredMessage
 from hansard.core.paging import LIMIT_MAX, check_limit
 from hansard.core.sessions import PurgeReport
 from hansard.core.times import check_us
+from hansard.core.windows import Cut, Window
 from hansard.face import SessionService
 
 FIND_PAGES_MAX = 20  # a prefix that so many sessions hold elsewhere is not worth the wait
@@ -36,19 +37,16 @@ async def find_ids(record: SessionService, prefix: str, limit: int) -> Sequence[
     raise LimitReached("give more of the id", code="prefix_too_short", prefix=prefix)
 
 
-async def tail(record: SessionService, session_id: str, count: int) -> tuple[Message, ...]:
-    """Read backwards until there are enough messages and a window may begin."""
-    check_limit(count)
-    found: tuple[Message, ...] = ()
-    before = None
-    while len(found) < count or not _may_begin(found[0]):
-        limit = min(max(count - len(found), 1), LIMIT_MAX)
-        page = await record.list_messages(session_id, before=before, limit=limit, order="desc")
-        found = (*reversed(page.items), *found)
-        if page.next_cursor is None:
-            break
-        before = found[0].seq
-    return found
+async def tail(record: SessionService, session_id: str, window: Window) -> tuple[Message, ...]:
+    """Read backwards until the window is found."""
+    cut = Cut(window)
+    found: list[Message] = []
+    while not cut.found:
+        before = found[-1].seq if found else None
+        page = await record.list_messages(session_id, before=before, limit=cut.step, order="desc")
+        cut.show(map(_stored, page.items), first=page.next_cursor is None)
+        found += page.items
+    return tuple(reversed(found[: cut.length]))
 
 
 async def purge(record: SessionService, updated_before_us: int, *, dry_run: bool) -> PurgeReport:
@@ -71,15 +69,13 @@ async def purge(record: SessionService, updated_before_us: int, *, dry_run: bool
         cursor = page.next_cursor
 
 
-def _may_begin(message: Message) -> bool:
-    return is_safe_start(
-        StoredMessage(
-            seq=message.seq,
-            message_id=message.message_id,
-            turn_id=message.turn_id,
-            role=message.role,
-            text=strict_json.dumps(message.body),
-            created_at_us=message.created_at_us,
-            digest=b"",
-        )
+def _stored(message: Message) -> StoredMessage:
+    return StoredMessage(
+        seq=message.seq,
+        message_id=message.message_id,
+        turn_id=message.turn_id,
+        role=message.role,
+        text=strict_json.dumps(message.body),
+        created_at_us=message.created_at_us,
+        digest=bytes.fromhex(message.digest),
     )

@@ -27,11 +27,7 @@ from hansard.core.documents import ImportReport
 from hansard.core.errors import InvalidInput
 from hansard.core.events import Event
 from hansard.core.ids import Clock
-from hansard.core.messages import (
-    Message,
-    check_any_messages,
-    check_messages,
-)
+from hansard.core.messages import Message, check_any_messages, check_messages
 from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import (
     UNSET,
@@ -47,6 +43,7 @@ from hansard.core.sessions import (
 )
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt, check_append, check_seq, check_turn
 from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, check_usage
+from hansard.core.windows import check_window
 
 _MISSING: Final = frozenset({404})
 _PAGE = 500  # messages fetched at once while iterating
@@ -277,8 +274,10 @@ class RemoteSessions:
         )
         return wire.read(answer.body, wire.read_page("messages", wire.read_message))
 
-    async def tail(self, session_id: str, count: int) -> tuple[Message, ...]:
-        return await composed.tail(self, session_id, count)
+    async def tail(
+        self, session_id: str, count: int, *, unit: str = "messages"
+    ) -> tuple[Message, ...]:
+        return await composed.tail(self, session_id, check_window(count, unit))
 
     async def list_turns(
         self, session_id: str, *, limit: int = 100, cursor: str | None = None

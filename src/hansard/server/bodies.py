@@ -154,10 +154,16 @@ class SessionsQuery(Struct, frozen=True):
 
 
 class ViewQuery(Struct, frozen=True):
-    """How much of the history to give: ``all``, ``none``, or ``tail:N`` for the last N."""
+    """How much of the history to give.
+
+    ``all``, ``none``, or a window: the last messages (``tail:N``), turns (``turns:N``), or as
+    many whole messages as fit into so many tokens (``tokens:N``; estimated, a quarter of the
+    bytes of their JSON). No window holds a tool's result without its call.
+    """
 
     messages: Annotated[
-        str, Meta(extra_json_schema={"pattern": r"^(all|none|tail:[1-9][0-9]{0,5})$"})
+        str,
+        Meta(extra_json_schema={"pattern": r"^(all|none|(tail|turns|tokens):[1-9][0-9]{0,6})$"}),
     ] = "all"
 
 

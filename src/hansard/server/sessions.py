@@ -13,11 +13,12 @@ from hansard.core.errors import Conflict, InvalidInput, NotFound
 from hansard.core.ids import check_strict_id
 from hansard.core.sessions import UNSET, Session, SessionQuery
 from hansard.core.times import parse_us
+from hansard.core.windows import Window
 from hansard.server import answers, bodies
 from hansard.server.calls import Call, Reply, etag, page_limit, to_json
 from hansard.server.requests import prefers_minimal, read_if_match
 
-_TAIL = re.compile(r"tail:([1-9]\d{0,5})", re.ASCII)
+_WINDOW = re.compile(r"(tail|turns|tokens):([1-9]\d{0,6})", re.ASCII)
 _THREAD_MESSAGES = 2_000  # longer histories are written beside the event loop, not in it
 _APPLIED: Final = (b"preference-applied", b"return=minimal")
 
@@ -68,7 +69,7 @@ async def get_session(call: Call[bodies.ViewQuery, None]) -> Reply:
     if view == "none":
         session, texts = await call.record.get(call.session_id), None
     else:
-        session, texts = await call.record.read_history(call.session_id, tail=_tail(view))
+        session, texts = await call.record.read_history(call.session_id, _window(view))
     answer = answers.SessionAnswer(**answers.session_fields(session, texts))
     return Reply(await _write(answer, texts), headers=(etag(session.version),))
 
@@ -180,13 +181,15 @@ async def _expected_version(call: Call[Any, Any]) -> int | None:
     return version
 
 
-def _tail(view: str) -> int | None:
+def _window(view: str) -> Window | None:
     if view == "all":
         return None
-    match = _TAIL.fullmatch(view)
+    match = _WINDOW.fullmatch(view)
     if match is None:
-        raise InvalidInput("messages must be all, none or tail:N", code="invalid_query")
-    return int(match[1])
+        raise InvalidInput(
+            "messages must be all, none, tail:N, turns:N or tokens:N", code="invalid_query"
+        )
+    return Window(int(match[2]), "messages" if match[1] == "tail" else match[1])
 
 
 def _time_us(text: str | None, field: str) -> int | None:

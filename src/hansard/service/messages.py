@@ -11,6 +11,7 @@ from hansard.core.messages import Message, NewMessage, StoredMessage, check_any_
 from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import NewSession, SaveReceipt, Session
 from hansard.core.turns import check_seq
+from hansard.core.windows import Window, check_window
 from hansard.service.bound import Bound
 from hansard.store import messages, sessions
 from hansard.store.database import Tx
@@ -92,37 +93,30 @@ class Messages(Bound):
         page = tuple(found[:limit])
         return Page(page, str(page[-1].seq) if len(found) > limit else None)
 
-    async def tail(self, session_id: str, count: int) -> tuple[Message, ...]:
-        check_limit(count)
+    async def tail(
+        self, session_id: str, count: int, *, unit: str = "messages"
+    ) -> tuple[Message, ...]:
+        window = check_window(count, unit)
 
-        def read(tx: Tx, session: Session) -> list[StoredMessage]:
-            total = session.message_count
-            start = messages.find_tail_start(tx, self.actor, session_id, count, total)
-            return messages.list_page(
-                tx, self.actor, session_id, after=start - 1, limit=max(1, total - start)
-            )
+        def read(tx: Tx, _session: Session) -> tuple[Message, ...]:
+            found = messages.list_window(tx, self.actor, session_id, window)
+            return tuple(message.parsed() for message in found)
 
-        return tuple(message.parsed() for message in await self.read_session(session_id, read))
+        return await self.read_session(session_id, read)
 
     async def read_history(
-        self, session_id: str, *, tail: int | None = None
+        self, session_id: str, window: Window | None = None
     ) -> tuple[Session, Sequence[str]]:
         """Return a session and its message objects as JSON texts, of one snapshot.
 
-        ``tail`` asks for the last messages only: that many, or more where a tool call would
-        be cut off; 0 for none.
+        All of them, unless a window is asked for.
         """
 
         def read(tx: Tx, session: Session) -> tuple[Session, Sequence[str]]:
-            if tail == 0:
-                return session, ()
-            total = session.message_count
-            first = (
-                0
-                if tail is None
-                else messages.find_tail_start(tx, self.actor, session_id, tail, total)
-            )
-            return session, messages.list_texts(tx, self.actor, session_id, first=first)
+            if window is None:
+                return session, messages.list_texts(tx, self.actor, session_id, first=0)
+            found = messages.list_window(tx, self.actor, session_id, window)
+            return session, [message.text for message in found]
 
         return await self.read_session(session_id, read)
 

@@ -27,6 +27,7 @@ from hansard.core.sessions import (
 )
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt, check_append, check_turn
 from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, check_usage
+from hansard.core.windows import check_window
 from hansard.service.bound import system_clock
 
 
@@ -193,7 +194,11 @@ class NullSessions:
     ) -> Page[Message]:
         return Page((), None)
 
-    async def tail(self, session_id: str, count: int) -> tuple[Message, ...]:
+    async def tail(
+        self, session_id: str, count: int, *, unit: str = "messages"
+    ) -> tuple[Message, ...]:
+        check_id(session_id, "session_id")
+        check_window(count, unit)
         return ()
 
     async def list_turns(

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from hansard.core import digest
 from hansard.core.actors import Actor
-from hansard.core.messages import NewMessage, StoredMessage, is_safe_start
+from hansard.core.messages import NewMessage, StoredMessage
 from hansard.core.sessions import SaveReceipt
+from hansard.core.windows import Cut, Window
 from hansard.store.database import Row, Tx, one
 from hansard.store.sessions import Head, advance
 from hansard.store.steps import in_steps
 
 _BODY = 6  # column of a message's row
-TAIL_STEP = 64  # messages looked at in one go for a place where a window may begin
 
 
 def list_page(
@@ -51,16 +51,17 @@ def list_texts(tx: Tx, actor: Actor, session_id: str, *, first: int) -> list[str
     return [row[0] for row in rows]
 
 
-def find_tail_start(tx: Tx, actor: Actor, session_id: str, count: int, total: int) -> int:
-    """Return where a window of the last ``count`` messages begins, or earlier if need be."""
-    start = max(0, total - count)
-    while 0 < start < total:
-        found = list_page(tx, actor, session_id, before=start + 1, limit=TAIL_STEP, descending=True)
-        for message in found:
-            if is_safe_start(message):
-                return message.seq
-        start = max(0, start - TAIL_STEP)
-    return start
+def list_window(tx: Tx, actor: Actor, session_id: str, window: Window) -> list[StoredMessage]:
+    """Return the last messages, as many as the window takes, read from the end and no further."""
+    cut = Cut(window)
+    found: list[StoredMessage] = []
+    while not cut.found:
+        step = cut.step
+        before = found[-1].seq if found else None
+        page = list_page(tx, actor, session_id, before=before, limit=step, descending=True)
+        cut.show(page, first=len(page) < step)
+        found += page
+    return found[: cut.length][::-1]
 
 
 def save(
