@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hansard import Conflict, NotFound, SessionService
+from hansard import Conflict, InvalidInput, NotFound, SessionService
 from hansard.core.sessions import SaveReceipt
 from tests.places import Place
 from tests.samples import bodies, call, collect, compete, dialogue, snapshot, together, user
@@ -169,3 +171,43 @@ async def test_saved_history_may_be_appended_to(record: SessionService) -> None:
     before = await snapshot(record, "s")
     await record.save_messages("s", [*dialogue(3), *dialogue(2)])
     assert await snapshot(record, "s") == before
+
+
+class Watched(dict[str, Any]):
+    """A message that asks, when it is checked, how often the loop has gone round."""
+
+    def __init__(self, body: dict[str, Any], rounds: Callable[[], int]) -> None:
+        super().__init__(body)
+        self.rounds = rounds
+        self.checked_at = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.checked_at = self.rounds()
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("way", ["save_messages", "create"])
+async def test_others_go_on_while_a_long_list_is_checked(record: SessionService, way: str) -> None:
+    rounds = 0
+    first, last = (Watched(user("watched"), lambda: rounds) for _ in range(2))
+    history = [first, *dialogue(50_000), last, user("\0")]  # and refused, which saves the writing
+    act: dict[str, Callable[[], Awaitable[object]]] = {
+        "save_messages": lambda: record.save_messages("s", history),
+        "create": lambda: record.create(messages=history),
+    }
+    saving = asyncio.ensure_future(act[way]())
+    while not saving.done():
+        rounds += 1
+        await asyncio.sleep(0)
+    with pytest.raises(InvalidInput):
+        await saving
+    assert 1 < first.checked_at < last.checked_at
+
+
+async def test_long_list_is_taken_as_it_was(record: SessionService) -> None:
+    history = dialogue(1_000)
+    saving = asyncio.ensure_future(record.save_messages("s", history))
+    while not saving.done():
+        history.append(user("later"))
+        await asyncio.sleep(0)
+    assert (await saving).message_count == 1_001  # with what was there when its task began

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import httpx
 
 from hansard.client import bodies, composed, paths, wire
+from hansard.client.checks import check_list
 from hansard.client.retries import RetryPolicy
 from hansard.client.streams import follow
 from hansard.client.transport import Transport, Upload
@@ -115,7 +116,7 @@ class RemoteSessions:
             system_prompt=system_prompt,
             metadata=metadata,
             cost_data=cost_data,
-            messages=check_messages(messages, self._clock),
+            messages=await check_list(check_messages, messages, self._clock),
             clock=self._clock,
         )
         await self._transport.call(paths.CREATE_SESSION, body=bodies.write_session(new))
@@ -232,7 +233,7 @@ class RemoteSessions:
         *,
         expected_version: int | None = None,
     ) -> SaveReceipt:
-        new = check_any_messages(messages, self._clock)
+        new = await check_list(check_any_messages, messages, self._clock)
         answer = await self._transport.call(
             paths.SAVE_MESSAGES,
             session_id,

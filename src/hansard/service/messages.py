@@ -29,7 +29,7 @@ class Messages(Bound):
         *,
         expected_version: int | None = None,
     ) -> SaveReceipt:
-        checked = check_any_messages(messages, self.clock)
+        checked = await self.check_list(check_any_messages, messages)
         new = self.bare_session(session_id)
         return await self.write_session(
             session_id, lambda tx: _save(tx, self.actor, new, checked, expected_version)

@@ -89,7 +89,7 @@ class DatabaseSessions(Turns, Lineage):
             system_prompt=system_prompt,
             metadata=metadata,
             cost_data=cost_data,
-            messages=check_messages(messages, self.clock),
+            messages=await self.check_list(check_messages, messages),
             clock=self.clock,
         )
         return await self.write_session(new.id, lambda tx: _create(tx, self.actor, new))
