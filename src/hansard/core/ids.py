@@ -7,6 +7,7 @@ milliseconds, 80 random bits, in 26 characters of Crockford's base 32.
 from __future__ import annotations
 
 import os
+import random
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -63,8 +64,12 @@ def make_ulid(now_us: int, entropy: EntropySource = os.urandom) -> str:
     return make_ulids(now_us, 1, entropy)[0]
 
 
-def make_ulids(now_us: int, count: int, entropy: EntropySource = os.urandom) -> list[str]:
-    """Make several ULIDs of one moment, for less than several calls cost."""
+def make_ulids(now_us: int, count: int, entropy: EntropySource = random.randbytes) -> list[str]:
+    """Make several ULIDs of one moment, for less than several calls cost.
+
+    They are distinct but, by default, not secret: asking the system for each would let go of
+    the interpreter's lock, and wait for it.
+    """
     time, step = _write_time(now_us // 1000), _RANDOM_CHARACTERS
     noise = entropy(step * count).translate(_OF_BYTE).decode()
     return [time + noise[start : start + step] for start in range(0, step * count, step)]
