@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct, structs
 
 from hansard import HansardError, SessionService
+from hansard.core.windows import UNITS
 from tests import json_values
 from tests.places import Place
 from tests.samples import call, collect, dialogue, user
@@ -78,7 +79,9 @@ def acts() -> st.SearchStrategy[tuple[str, Act]]:
         ),
         counts.map(lambda n: (f"revert {n}", lambda r, s: r.revert(s, n))),
         counts.map(lambda n: (f"fork {n}", lambda r, s: r.fork(s, n))),
-        counts.map(lambda n: (f"tail {n}", lambda r, s: r.tail(s, n))),
+        st.tuples(counts | st.just(50), st.sampled_from([*UNITS, "words"])).map(
+            lambda t: (f"tail {t}", lambda r, s: r.tail(s, t[0], unit=t[1]))
+        ),
         st.just(("delete", lambda r, s: r.delete(s))),
         st.just(("append nothing", lambda r, s: r.append_turn(s, [user("x")], status="done"))),
     )
