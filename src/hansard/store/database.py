@@ -32,7 +32,7 @@ ForRows = tuple[str, Sequence[Row]]
 BATCH_MAX = 256  # appends in one transaction: keeps a failing batch cheap to repeat
 BATCH_BYTES = 4 * 1024 * 1024  # and what they bring, before the last: keeps a statement small
 BACKLOG_MAX = 10_000  # jobs that may wait: more could not be served before their deadline
-CLOSE_TIMEOUT_S = 30.0  # longest wait for the writes under way when a database is closed
+CLOSE_TIMEOUT_S = 30.0  # longest wait for what is under way when a database is closed
 
 
 class Tx(Protocol):
@@ -113,8 +113,11 @@ class Engine(Protocol):
         """Make a connection for a new thread; it connects when first used."""
         ...
 
-    def listen(self, bulletin: Bulletin) -> Callable[[], None] | None:
-        """Pass on what other processes announce; return how to stop, None if they cannot."""
+    def listen(self, bulletin: Bulletin) -> Callable[[float], None] | None:
+        """Pass on what other processes announce; return how to stop, None if they cannot.
+
+        Stopping waits until a moment of the monotonic clock, no longer.
+        """
         ...
 
 
@@ -192,13 +195,14 @@ class Database:
         return dict(self.engine.counters)
 
     def close(self) -> None:
-        """Finish what was begun, then stop the threads."""
+        """Finish what was begun, then stop the threads.
+
+        Those that a frozen database keeps are left behind after ``CLOSE_TIMEOUT_S``.
+        """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-        if self._stop_listening:
-            self._stop_listening()
         writers = self.engine.writers
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
         self._writers.close()
@@ -208,6 +212,8 @@ class Database:
         self._readers.close()
         for thread in self._threads[writers:]:
             thread.join(max(0.0, deadline - time.monotonic()))
+        if self._stop_listening:
+            self._stop_listening(deadline)
 
     def _deadline(self) -> float:
         return time.monotonic() + self.engine.deadline_s

@@ -31,6 +31,7 @@ READERS = 4
 WRITERS = 2
 LONERS = 6
 CONNECT_TIMEOUT_S = 5
+RELAY_TIMEOUT_S = 5.0  # for an answer to LISTEN or NOTIFY, which say little and may be lost
 LOCK_TIMEOUT_MS = 2_000  # of one try; tries go on until the deadline
 STATEMENT_TIMEOUT_MS = 60_000
 IDLE_TIMEOUT_MS = 10_000  # after which the locks of a client that vanished are let go
@@ -89,9 +90,14 @@ class PostgresEngine:
         """Make a connection; it connects when first used."""
         return PostgresConnection(self.url, self.deadline_s, self.counters)
 
-    def listen(self, bulletin: Bulletin) -> Callable[[], None]:
+    def listen(self, bulletin: Bulletin) -> Callable[[float], None]:
         """Pass announcements on in both directions."""
-        return relay(lambda: open_connection(self.url), bulletin)
+        return relay(self._connect_relay, bulletin)
+
+    def _connect_relay(self) -> _Connection:
+        connection = open_connection(self.url)
+        connection.answer_timeout_s = RELAY_TIMEOUT_S
+        return connection
 
 
 class PostgresConnection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,25 +23,33 @@ GATHER_S = 0.01  # how long announcements are gathered before they are published
 Connect = Callable[[], psycopg.Connection[Any]]
 
 
-def relay(connect: Connect, bulletin: Bulletin) -> Callable[[], None]:
-    """Pass announcements on in both directions; return how to stop."""
+def relay(connect: Connect, bulletin: Bulletin) -> Callable[[float], None]:
+    """Pass announcements on in both directions; return how to stop until a deadline."""
     bulletin.has_peers = True
-    ours, theirs = socket.socketpair()
-    threads = [
-        threading.Thread(target=target, args=(connect, bulletin, theirs), daemon=True)
-        for target in (_listen, _publish)
-    ]
-    for thread in threads:
-        thread.start()
+    started = [_start(target, connect, bulletin) for target in (_listen, _publish)]
 
-    def stop() -> None:
-        ours.close()  # which makes the other end readable
+    def stop(deadline: float) -> None:
+        for ours, _ in started:
+            ours.close()  # which makes the other end readable
         bulletin.close()
-        for thread in threads:
-            thread.join()
-        theirs.close()
+        for _, thread in started:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     return stop
+
+
+def _start(
+    target: Callable[[Connect, Bulletin, socket.socket], None], connect: Connect, bulletin: Bulletin
+) -> tuple[socket.socket, threading.Thread]:
+    ours, theirs = socket.socketpair()
+
+    def run() -> None:
+        with theirs:
+            target(connect, bulletin, theirs)
+
+    thread = threading.Thread(target=run, name="hansard-relay", daemon=True)
+    thread.start()
+    return ours, thread
 
 
 def _listen(connect: Connect, bulletin: Bulletin, stopped: socket.socket) -> None:
@@ -80,5 +89,6 @@ def _publish(connect: Connect, bulletin: Bulletin, stopped: socket.socket) -> No
                     _readable(stopped, timeout_s=GATHER_S)
                     payload = bulletin.take_payload()
         except psycopg.Error:
-            _readable(stopped, timeout_s=AGAIN_S)
+            if _readable(stopped, timeout_s=AGAIN_S):
+                return
             payload = bulletin.take_payload()
