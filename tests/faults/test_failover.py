@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from hansard.compose import open_database
 from tests.faults.harness import Load, ask, run, until
 from tests.faults.history import History
+from tests.faults.proxy import Proxy, passes
+from tests.faults.test_lost_answers import COMMITTED
 from tests.postgres import PostgresCluster
+from tests.samples import collect, user
 
 pytestmark = pytest.mark.faults
 
@@ -84,3 +88,40 @@ async def test_standby_that_may_lag_behind_is_warned_of(
         await until(lambda: primary.execute(SYNCHRONOUS))
         findings = {one.name: one.severity for one in await record.diagnose()}
         assert findings["replication"] == "ok"
+
+
+async def test_standby_is_not_believed_about_a_lost_commit(
+    pair: tuple[PostgresCluster, Standby],
+) -> None:
+    """It has not heard of the transaction, and the primary cannot be reached for a while."""
+    primary, standby = pair
+    await until(lambda: primary.execute(STREAMING))
+    url = primary.create_database()
+    with Proxy(url) as wire, Proxy(url.replace(str(primary.folder), str(standby.folder))) as other:
+        questions: list[bytes] = []
+
+        def lose(data: bytes) -> bool:
+            wire.refusing = wire.refusing or COMMITTED in data
+            return COMMITTED in data
+
+        def listen(data: bytes) -> bool:
+            questions.extend([data] if b"pg_xact_status" in data else [])
+            return False
+
+        other.cuts_request = listen
+        host, standby_host = (str(conninfo_to_dict(one.url)["host"]) for one in (wire, other))
+        hosts = wire.url.replace(host, f"{host},{standby_host}")
+        async with open_database(hosts) as record:
+            await record.create(session_id="s")
+            (position,) = primary.execute("SELECT pg_current_wal_lsn()")[0]
+            await until(
+                lambda: standby.execute(f"SELECT 1 WHERE pg_last_wal_replay_lsn() >= '{position}'")
+            )
+            standby.execute("SELECT pg_wal_replay_pause()")
+            wire.cuts_answer = lose
+            asking = asyncio.create_task(record.append_messages("s", [user("once")]))
+            await until(lambda: questions)
+            wire.cuts_answer, wire.refusing = passes, False
+            assert (await asking).first_seq == 0
+            assert [message.seq for message in await collect(record.messages("s"))] == [0]
+        standby.execute("SELECT pg_wal_replay_resume()")

@@ -69,6 +69,12 @@ _GREETING = """
 """
 
 
+# A standby says of what it has not heard of yet that it is aborted, or of the future.
+_FATE = """
+    SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_xact_status(%s::text::xid8) END
+"""
+
+
 class PostgresEngine:
     """One PostgreSQL database."""
 
@@ -199,17 +205,18 @@ class PostgresConnection:
         """
         try:
             connection = self._open()
-            row = connection.execute(
-                "SELECT pg_xact_status(%s::text::xid8)", (attempt.transaction_id,)
-            ).fetchone()
+            row = connection.execute(_FATE, (attempt.transaction_id,)).fetchone()
         except psycopg.errors.InvalidParameterValue:
             return "aborted"
         except psycopg.Error:
             self.close()
             return None
-        if row == ("committed",) and connection.life != attempt.life:
-            return "unknown"
-        return row[0] if row in {("committed",), ("aborted",)} else None
+        fate = row[0] if row else None
+        if fate not in {"committed", "aborted"}:
+            self.close()  # a standby, or not over yet: whoever is primary then is asked again
+            return None
+        is_our_life = fate == "aborted" or connection.life == attempt.life
+        return fate if is_our_life else "unknown"
 
     def _is_retryable(self, error: psycopg.Error) -> bool:
         state = error.sqlstate or ""
