@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,7 +20,6 @@ from typing import Any, Final, Self
 import httpx
 
 from hansard.client import bodies, composed, paths, wire
-from hansard.client.checks import check_list
 from hansard.client.retries import RetryPolicy
 from hansard.client.streams import follow
 from hansard.client.transport import Transport, Upload
@@ -45,6 +45,7 @@ from hansard.core.sessions import (
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt, check_append, check_seq, check_turn
 from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, check_usage
 from hansard.core.windows import check_window
+from hansard.offload import check_list
 
 _MISSING: Final = frozenset({404})
 _PAGE = 500  # messages fetched at once while iterating
@@ -116,7 +117,7 @@ class RemoteSessions:
             system_prompt=system_prompt,
             metadata=metadata,
             cost_data=cost_data,
-            messages=await check_list(check_messages, messages, self._clock),
+            messages=await check_list(partial(check_messages, clock=self._clock), messages),
             clock=self._clock,
         )
         await self._transport.call(paths.CREATE_SESSION, body=bodies.write_session(new))
@@ -185,14 +186,15 @@ class RemoteSessions:
         create: bool = False,
     ) -> TurnReceipt:
         """Sent again with the same id until answered."""
-        turn = check_turn(
-            messages,
+        check = partial(
+            check_turn,
             usage=usage,
             turn_id=turn_id,
             status=status,
             expected_seq=expected_seq,
             clock=self._clock,
         )
+        turn = await check_list(check, messages)
         answer = await self._transport.call(
             paths.APPEND_TURN,
             session_id,
@@ -211,7 +213,8 @@ class RemoteSessions:
         *,
         expected_seq: int | None = None,
     ) -> AppendReceipt:
-        new = check_append(messages, expected_seq=expected_seq, clock=self._clock)
+        check = partial(check_append, expected_seq=expected_seq, clock=self._clock)
+        new = await check_list(check, messages)
         answer = await self._transport.call(
             paths.APPEND_MESSAGES, session_id, body=bodies.write_append(new)
         )
@@ -233,7 +236,8 @@ class RemoteSessions:
         *,
         expected_version: int | None = None,
     ) -> SaveReceipt:
-        new = await check_list(check_any_messages, messages, self._clock)
+        check = partial(check_any_messages, clock=self._clock)
+        new = await check_list(check, messages)
         answer = await self._transport.call(
             paths.SAVE_MESSAGES,
             session_id,

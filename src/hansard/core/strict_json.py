@@ -110,6 +110,8 @@ def write(value: Any) -> tuple[str, bytes]:
         text = _FAST.encode(value).decode()
     except UnicodeEncodeError as exc:
         raise _refuse("a lone surrogate") from exc
+    except ValueError as exc:  # a number of too many digits
+        raise _refuse(str(exc)) from exc
     if _NUL in text:
         _check_text(text)
     return text, _FAST_SORTED.encode(value)

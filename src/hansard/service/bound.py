@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from hansard.core.actors import Actor
 from hansard.core.ids import Clock, check_id
-from hansard.core.messages import NewMessage
 from hansard.core.sessions import NewSession, Session, check_new_session
 from hansard.service.threads import Runner
 from hansard.store import sessions
@@ -17,8 +15,6 @@ from hansard.store.database import Tx
 
 T = TypeVar("T")
 MessageList = Sequence[Mapping[str, Any]]
-
-THREAD_MESSAGES = 256  # a longer list is checked beside the event loop, a shorter one in it
 
 
 def system_clock() -> int:
@@ -35,17 +31,6 @@ class Bound:
         self.runner = runner
         self.actor = actor or Actor()
         self.clock = clock
-
-    async def check_list(
-        self, check: Callable[[MessageList, Clock], list[NewMessage]], messages: MessageList
-    ) -> list[NewMessage]:
-        """Check a list of any length, while other callers' turns go on.
-
-        A list that others lengthen meanwhile is taken as it was.
-        """
-        if isinstance(messages, list | tuple) and len(messages) > THREAD_MESSAGES:
-            return await asyncio.to_thread(check, tuple(messages), self.clock)
-        return check(messages, self.clock)
 
     async def read_session(self, session_id: str, fn: Callable[[Tx, Session], T]) -> T:
         """Run ``fn`` on a snapshot, given the session as it is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hansard.core.actors import Actor
@@ -12,6 +13,7 @@ from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import NewSession, SaveReceipt, Session
 from hansard.core.turns import check_seq
 from hansard.core.windows import Window, check_window
+from hansard.offload import check_list
 from hansard.service.bound import Bound
 from hansard.store import messages, sessions
 from hansard.store.database import Tx
@@ -29,7 +31,8 @@ class Messages(Bound):
         *,
         expected_version: int | None = None,
     ) -> SaveReceipt:
-        checked = await self.check_list(check_any_messages, messages)
+        check = partial(check_any_messages, clock=self.clock)
+        checked = await check_list(check, messages)
         new = self.bare_session(session_id)
         return await self.write_session(
             session_id, lambda tx: _save(tx, self.actor, new, checked, expected_version)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +37,7 @@ from hansard.core.sessions import (
 )
 from hansard.core.times import check_us
 from hansard.core.turns import check_seq
+from hansard.offload import check_list
 from hansard.service import exchange, verification
 from hansard.service.lineage import Lineage
 from hansard.service.turns import Turns
@@ -89,7 +91,7 @@ class DatabaseSessions(Turns, Lineage):
             system_prompt=system_prompt,
             metadata=metadata,
             cost_data=cost_data,
-            messages=await self.check_list(check_messages, messages),
+            messages=await check_list(partial(check_messages, clock=self.clock), messages),
             clock=self.clock,
         )
         return await self.write_session(new.id, lambda tx: _create(tx, self.actor, new))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hansard.core.errors import Conflict
@@ -19,6 +20,7 @@ from hansard.core.turns import (
     check_usage_only,
 )
 from hansard.core.usage import NewUsage, SessionUsage, UsageTotals
+from hansard.offload import check_list
 from hansard.service.messages import Messages
 from hansard.store import turns, usage
 from hansard.store.turns import Append
@@ -38,15 +40,15 @@ class Turns(Messages):
         expected_seq: int | None = None,
         create: bool = False,
     ) -> TurnReceipt:
-        turn = check_turn(
-            messages,
+        check = partial(
+            check_turn,
             usage=usage,
             turn_id=turn_id,
             status=status,
             expected_seq=expected_seq,
             clock=self.clock,
         )
-        return await self.append(session_id, turn, create=create)
+        return await self.append(session_id, await check_list(check, messages), create=create)
 
     async def append_messages(
         self,
@@ -55,8 +57,8 @@ class Turns(Messages):
         *,
         expected_seq: int | None = None,
     ) -> AppendReceipt:
-        turn = check_append(messages, expected_seq=expected_seq, clock=self.clock)
-        receipt = await self.append(session_id, turn)
+        check = partial(check_append, expected_seq=expected_seq, clock=self.clock)
+        receipt = await self.append(session_id, await check_list(check, messages))
         return AppendReceipt(
             first_seq=receipt.first_seq, last_seq=receipt.last_seq, version=receipt.version
         )
