@@ -215,3 +215,15 @@ async def test_replay_needs_no_reachable_seq(record: SessionService) -> None:
     before = await snapshot(record, "s")
     assert await record.append_turn("s", dialogue(2), turn_id="t1") == replace(first, replayed=True)
     assert await snapshot(record, "s") == before
+
+
+async def test_event_named_like_that_of_a_later_turn_is_a_conflict(
+    record: SessionService, place: Place
+) -> None:
+    await record.create(session_id="s")
+    await record.append_turn("s", dialogue(2), usage=[call("later.0", 5)], turn_id="first")
+    before = place.dump()
+    with pytest.raises(Conflict) as caught:
+        await record.append_turn("s", dialogue(2), usage=[{"input_tokens": 7}], turn_id="later")
+    assert (caught.value.code, caught.value.details) == ("usage_conflict", {"event_id": "later.0"})
+    assert place.dump() == before

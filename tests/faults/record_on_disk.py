@@ -39,6 +39,7 @@ class DiskEngine:
 
     dialect: Dialect = "sqlite"
     readers = 0
+    reads_max = 1
     writers = 1
     loners = 0
     deadline_s = DEADLINE_S

@@ -106,7 +106,9 @@ def is_safe_start(message: StoredMessage) -> bool:
 def _check(
     messages: Sequence[Mapping[str, Any]], clock: Clock, *, any_role: bool
 ) -> list[NewMessage]:
-    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
+    if type(messages) is not list and (
+        isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence)
+    ):
         raise InvalidInput("messages must be a list of objects", code="invalid_messages")
     if len(messages) > MESSAGES_MAX:
         raise InvalidInput(f"more than {MESSAGES_MAX} messages", code="invalid_messages")
@@ -114,7 +116,7 @@ def _check(
     checked = []
     ulids = make_ulids(now_us, len(messages))
     for index, message in enumerate(messages):
-        if not isinstance(message, Mapping):
+        if type(message) is not dict and not isinstance(message, Mapping):
             raise InvalidInput(
                 f"message {index} is not an object", code="invalid_messages", index=index
             )

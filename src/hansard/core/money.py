@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from hansard.core.errors import InvalidInput
 
 NANO = 1_000_000_000
+FREE = "0"
 COST_MAX_NANOUSD = 10**18  # one billion dollars: sums stay within 64 bits
 _DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][-+]?\d{1,6})?", re.ASCII)
 
@@ -18,6 +19,8 @@ def format_usd(cost_nanousd: int) -> str:
     >>> format_usd(9_420_000), format_usd(-1_500_000_000), format_usd(0)
     ('0.00942', '-1.5', '0')
     """
+    if not cost_nanousd:
+        return FREE
     whole, nanos = divmod(abs(cost_nanousd), NANO)
     text = f"{whole}.{nanos:09d}".rstrip("0").rstrip(".")
     return f"-{text}" if cost_nanousd < 0 else text
@@ -32,6 +35,8 @@ def parse_usd(text: object, *, most_nanousd: int = COST_MAX_NANOUSD) -> int:
     >>> parse_usd("0.00942"), parse_usd("1e-9")
     (9420000, 1)
     """
+    if text == FREE:
+        return 0
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
         raise InvalidInput("cost must be a decimal string", code="invalid_cost")
     amount = Decimal(text)

@@ -17,7 +17,6 @@ from hansard.core.money import parse_usd
 from hansard.core.paging import LIMIT_MAX
 from hansard.core.sessions import SORTS
 from hansard.core.turns import STATUSES
-from hansard.core.usage import TOKEN_FIELDS
 from hansard.formats.registry import FORMATS
 
 _ID_PATTERN = rf"^[A-Za-z0-9_\-:.]{{1,{ID_MAX}}}$"
@@ -101,7 +100,11 @@ class UsageBody(Struct, forbid_unknown_fields=True):
             "event_id": self.event_id,
             "provider": self.provider,
             "model": self.model,
-            **{field: getattr(self, field) for field in TOKEN_FIELDS},
+            "input_tokens": self.input_tokens,
+            "cached_tokens": self.cached_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "output_tokens": self.output_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
             "cost_nanousd": parse_usd(self.cost_usd),
         }
 

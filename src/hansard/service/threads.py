@@ -59,21 +59,21 @@ class Runner:
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` on a snapshot."""
-        answer, done = self._inbox().expect()
+        answer, done = self._inbox().expect(self.database)
         self.database.read(fn, done)
         result: T = await answer
         return result
 
     async def write(self, fn: Callable[[Tx], T], *, key: tuple[str, str] | None = None) -> T:
         """Run ``fn`` in a transaction of its own (or, on SQLite, behind its own savepoint)."""
-        answer, done = self._inbox().expect()
+        answer, done = self._inbox().expect(self.database)
         self.database.write(fn, done, key=key)
         result: T = await answer
         return result
 
     async def append(self, item: Append) -> Any:
         """Run an append with the others that wait."""
-        answer, done = self._inbox().expect()
+        answer, done = self._inbox().expect(self.database)
         self.database.append(item, done, key=item.key, size_bytes=item.size_bytes)
         return await answer
 
@@ -83,17 +83,29 @@ class Runner:
 
 
 class _Inbox:
-    """Carries outcomes from threads to one event loop, waking it once for many."""
+    """Carries outcomes from threads to one event loop.
+
+    Either side wakes the other once for many: the loop when it has run all that was ready,
+    a thread when it has answered all that it took. Waking is what costs most.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._arrived: deque[tuple[asyncio.Future[Any], Outcome]] = deque()
         self._is_woken = False
+        self._will_wake = False
 
-    def expect(self) -> tuple[asyncio.Future[Any], Done]:
-        """Give a future, and what a thread calls to settle it."""
+    def expect(self, database: Database) -> tuple[asyncio.Future[Any], Done]:
+        """Give a future for a job about to be put, and what a thread calls to settle it."""
+        if not self._will_wake:
+            self._will_wake = True
+            self.loop.call_soon(self._wake, database)
         future: asyncio.Future[Any] = self.loop.create_future()
         return future, partial(self._arrive, future)
+
+    def _wake(self, database: Database) -> None:
+        self._will_wake = False
+        database.wake()
 
     def _arrive(self, future: asyncio.Future[Any], outcome: Outcome) -> None:
         self._arrived.append((future, outcome))

@@ -19,7 +19,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, cast
 
-from hansard.core.errors import Conflict, Unavailable
+from hansard.core.errors import Conflict, HansardError, Unavailable
 from hansard.store.bulletin import Bulletin
 from hansard.store.jobs import DEFERRED, Done, Job, Key, Lanes, Outcome
 from hansard.store.queries import Dialect
@@ -31,7 +31,6 @@ ForRows = tuple[str, Sequence[Row]]
 
 BATCH_MAX = 256  # appends in one transaction: keeps a failing batch cheap to repeat
 BATCH_BYTES = 4 * 1024 * 1024  # and what they bring, before the last: keeps a statement small
-BACKLOG_MAX = 10_000  # jobs that may wait: more could not be served before their deadline
 CLOSE_TIMEOUT_S = 30.0  # longest wait for what is under way when a database is closed
 
 
@@ -100,10 +99,15 @@ class Connection(Protocol):
 
 
 class Engine(Protocol):
-    """How to reach one database, and how many connections it wants."""
+    """How to reach one database, and how many connections it wants.
+
+    Attributes:
+        reads_max: How many reads share a transaction where several wait.
+    """
 
     dialect: Dialect
     readers: int
+    reads_max: int
     writers: int
     loners: int
     deadline_s: float
@@ -135,7 +139,7 @@ class Database:
     Args:
         engine: Where.
         append_batch: Runs many appends in one transaction; may defer some.
-        append_waiting: The same, waiting for locks; defers nothing.
+        append_waiting: The same, waiting for locks and trusting no id; defers nothing.
         secret: Random bytes that belong to this database; signs cursors.
     """
 
@@ -149,7 +153,9 @@ class Database:
         self._append_waiting = append_waiting
         self._lock = threading.Lock()
         self._closed = False
-        self._readers, self._loners, self._writers = Lanes(), Lanes(), Lanes()
+        self._readers = Lanes(most=engine.reads_max)
+        self._loners = Lanes()
+        self._writers = Lanes(most=BATCH_MAX, most_bytes=BATCH_BYTES)
         self._threads = [
             *(self._start(self._serve_gathered) for _ in range(engine.writers)),
             *(self._start(self._serve_loners) for _ in range(engine.loners)),
@@ -158,9 +164,12 @@ class Database:
         self._stop_listening = engine.listen(self.bulletin)
 
     def read(self, fn: Callable[[Tx], Any], done: Done) -> None:
-        """Run ``fn`` on a snapshot; ``done`` is called on the thread that ran it."""
+        """Run ``fn`` on a snapshot; ``done`` is called on the thread that ran it.
+
+        Like the two below, it waits until the threads are woken.
+        """
         lanes = self._readers if self.engine.readers else self._writers
-        self._put(lanes, Job(fn, None, done, self._deadline()))
+        lanes.put(Job(fn, None, done, self._deadline()))
 
     def read_apart(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` on a snapshot and wait for it, on a connection made for it.
@@ -171,6 +180,7 @@ class Database:
         if not self.engine.readers:
             answer: SimpleQueue[Outcome] = SimpleQueue()
             self.read(fn, answer.put)
+            self.wake()
             outcome = answer.get()
             if outcome.error is not None:
                 raise outcome.error
@@ -184,11 +194,16 @@ class Database:
     def write(self, fn: Callable[[Tx], Any], done: Done, *, key: Key | None = None) -> None:
         """Run ``fn``, which changes session ``key``, in a transaction."""
         lanes = self._loners if self.engine.loners else self._writers
-        self._put(lanes, Job(fn, None, done, self._deadline(), key))
+        lanes.put(Job(fn, None, done, self._deadline(), key))
 
     def append(self, item: Any, done: Done, *, key: Key, size_bytes: int) -> None:
         """Add one item, which changes session ``key``, to the next batch."""
-        self._put(self._writers, Job(None, item, done, self._deadline(), key, size_bytes))
+        self._writers.put(Job(None, item, done, self._deadline(), key, size_bytes))
+
+    def wake(self) -> None:
+        """Wake the threads for what was asked since."""
+        for lanes in (self._readers, self._loners, self._writers):
+            lanes.wake()
 
     def counters(self) -> Mapping[str, int]:
         """How many appends, batches, retries and conflicts there have been."""
@@ -218,14 +233,6 @@ class Database:
     def _deadline(self) -> float:
         return time.monotonic() + self.engine.deadline_s
 
-    def _put(self, lanes: Lanes, job: Job) -> None:
-        with self._lock:
-            if self._closed:
-                raise Unavailable("the record is closed", code="closed")
-            if lanes.backlog >= BACKLOG_MAX:
-                raise Unavailable("the record is overloaded", code="overloaded")
-            lanes.put(job)
-
     def _start(self, serve: Callable[[Connection], None]) -> threading.Thread:
         connection = self.engine.connect()
         thread = threading.Thread(target=serve, args=(connection,), name="hansard", daemon=True)
@@ -233,31 +240,27 @@ class Database:
         return thread
 
     def _serve_readers(self, connection: Connection) -> None:
-        while jobs := self._readers.take(1):
-            for job in jobs:
-                self._finish(job, _attempt(connection, job.fn, job.deadline, read_only=True))
+        while jobs := self._readers.take():
+            for job, outcome in _read_together(connection, jobs):
+                self._finish(job, outcome)
             self._readers.finish(jobs)
         connection.close()
 
     def _serve_loners(self, connection: Connection) -> None:
         """Run jobs one by one, each in a transaction of its own, waiting for locks."""
-        while jobs := self._loners.take(1):
+        while jobs := self._loners.take():
             for job in jobs:
-                fn = job.fn or partial(self._append_waiting, appends=[job.item])
-                outcome = _attempt(connection, fn, job.deadline, read_only=False)
-                if job.fn is None and outcome.error is None:
-                    (outcome,) = outcome.value
-                self._finish(job, outcome)
+                self._finish(job, self._run_alone(connection, job))
             self._loners.finish(jobs)
         connection.close()
 
     def _serve_gathered(self, connection: Connection) -> None:
         """Take all jobs that wait, run them in one transaction, then answer all."""
-        while jobs := self._writers.take(BATCH_MAX, most_bytes=BATCH_BYTES):
+        while jobs := self._writers.take():
             appends = [job for job in jobs if job.fn is None]
             for job, outcome in self._run_appends(connection, appends):
                 if outcome is DEFERRED:
-                    self._loners.put(job)
+                    self._loners.pass_on(job)
                 else:
                     self._finish(job, outcome)
             singles = [job for job in jobs if job.fn is not None]
@@ -274,10 +277,19 @@ class Database:
         whole = _attempt(connection, fn, max(job.deadline for job in jobs), read_only=False)
         if whole.error is None:
             return list(zip(jobs, cast("list[Outcome]", whole.value), strict=True))
-        if len(jobs) == 1 or isinstance(whole.error, Unavailable):
+        if isinstance(whole.error, Unavailable):
             return [(job, whole) for job in jobs]
         # Something in the batch is poison that the checks did not see: each on its own.
-        return [pair for job in jobs for pair in self._run_appends(connection, [job])]
+        if self.engine.loners:
+            return [(job, DEFERRED) for job in jobs]
+        return [(job, self._run_alone(connection, job)) for job in jobs]
+
+    def _run_alone(self, connection: Connection, job: Job) -> Outcome:
+        fn = job.fn or partial(self._append_waiting, appends=[job.item])
+        outcome = _attempt(connection, fn, job.deadline, read_only=False)
+        if job.fn is None and outcome.error is None:
+            (outcome,) = outcome.value
+        return outcome
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         if job.key is not None:
@@ -290,9 +302,30 @@ class Database:
         job.done(outcome)
 
 
+def _read_together(connection: Connection, jobs: list[Job]) -> list[tuple[Job, Outcome]]:
+    """Read on one snapshot for all, or each alone where the database refuses one."""
+
+    def read_all(tx: Tx) -> list[Outcome]:
+        return [_read_one(tx, job) for job in jobs]
+
+    if len(jobs) > 1:
+        whole = _attempt(connection, read_all, jobs[0].deadline, read_only=True)
+        if whole.error is None:
+            return list(zip(jobs, cast("list[Outcome]", whole.value), strict=True))
+    return [(job, _attempt(connection, job.fn, job.deadline, read_only=True)) for job in jobs]
+
+
+def _read_one(tx: Tx, job: Job) -> Outcome:
+    assert job.fn is not None
+    try:
+        return Outcome(job.fn(tx))
+    except HansardError as error:
+        return Outcome(error=error)
+
+
 def _run_singles(connection: Connection, jobs: list[Job]) -> list[tuple[Job, Outcome]]:
-    if not jobs:
-        return []
+    if len(jobs) < 2:  # noqa: PLR2004 - one alone needs no savepoint
+        return [(job, _attempt(connection, job.fn, job.deadline, read_only=False)) for job in jobs]
     try:
         outcomes = connection.run_each(
             [job.fn for job in jobs if job.fn], max(job.deadline for job in jobs)

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from hansard.core.errors import Unavailable
+
 if TYPE_CHECKING:
     from hansard.store.database import Tx
 
 Key = tuple[str, str]
+
+BACKLOG_MAX = 10_000  # jobs that may wait: more could not be served before their deadline
 
 
 class Outcome(Struct, frozen=True):
@@ -52,12 +56,15 @@ class Lanes:
     Jobs of a session that a thread is busy with wait without a thread. So a session that is
     locked by somebody else holds up one thread and its own callers.
 
-    Attributes:
-        backlog: How many jobs wait.
+    Args:
+        most: How many jobs a thread takes together.
+        most_bytes: And how large they are together, before the last is added.
     """
 
-    def __init__(self) -> None:
-        self.backlog = 0
+    def __init__(self, *, most: int = 1, most_bytes: int = 1) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._backlog = 0
         self._lock = threading.Lock()
         self._free: deque[Job] = deque()
         self._held: dict[Key, list[Job]] = {}
@@ -66,14 +73,32 @@ class Lanes:
         self._alarm: SimpleQueue[None] = SimpleQueue()  # far cheaper than a Condition
 
     def put(self, job: Job) -> None:
-        """Add a job."""
+        """Add a job, for a thread that is awake, or once they are woken.
+
+        Raises:
+            Unavailable: If no more jobs are taken.
+        """
         with self._lock:
-            self.backlog += 1
-            if job.key in self._held:
-                self._held[job.key].append(job)
-            else:
-                self._free.append(job)
-                self._wake(1)
+            if self._is_closed:
+                raise Unavailable("the record is closed", code="closed")
+            if self._backlog >= BACKLOG_MAX:
+                raise Unavailable("the record is overloaded", code="overloaded")
+            self._add(job)
+
+    def pass_on(self, job: Job) -> None:
+        """Add a job that was taken from other lanes before, and wake a thread for it."""
+        with self._lock:
+            self._add(job)
+            self._wake(1)
+
+    def wake(self) -> None:
+        """Wake as many threads as there is work for.
+
+        Not done by ``put``: whoever adds several jobs wakes one thread for all of them.
+        """
+        if self._backlog:
+            with self._lock:
+                self._wake(-(-len(self._free) // self._most))
 
     def close(self) -> None:
         """Say that no more jobs will come."""
@@ -81,15 +106,12 @@ class Lanes:
             self._is_closed = True
             self._wake(self._sleepers)
 
-    def take(self, most: int, *, most_bytes: int = 1) -> list[Job]:
-        """Wait for jobs and take up to ``most``; none means that there will be no more.
-
-        Those taken together are not larger than ``most_bytes`` before the last is added.
-        """
+    def take(self) -> list[Job]:
+        """Wait for jobs and take some; none means that there will be no more."""
         while True:
             with self._lock:
-                jobs = self._claim(most, most_bytes)
-                self.backlog -= len(jobs)
+                jobs = self._claim()
+                self._backlog -= len(jobs)
                 if jobs or (self._is_closed and not self._held):
                     return jobs
                 self._sleepers += 1
@@ -100,18 +122,26 @@ class Lanes:
         with self._lock:
             for key in {job.key for job in jobs if job.key is not None}:
                 self._free.extend(self._held.pop(key))
-            self._wake(self._sleepers if self._is_closed else len(self._free))
+            others = -(-len(self._free) // self._most) - 1  # this thread takes more itself
+            self._wake(self._sleepers if self._is_closed else others)
+
+    def _add(self, job: Job) -> None:
+        self._backlog += 1
+        if job.key in self._held:
+            self._held[job.key].append(job)
+        else:
+            self._free.append(job)
 
     def _wake(self, most: int) -> None:
         for _ in range(min(most, self._sleepers)):
             self._sleepers -= 1
             self._alarm.put(None)
 
-    def _claim(self, most: int, most_bytes: int) -> list[Job]:
+    def _claim(self) -> list[Job]:
         claimed: set[Key] = set()
         jobs: list[Job] = []
         size_bytes = 0
-        while self._free and len(jobs) < most and size_bytes < most_bytes:
+        while self._free and len(jobs) < self._most and size_bytes < self._most_bytes:
             job = self._free.popleft()
             if job.key in self._held and job.key not in claimed:
                 self._held[job.key].append(job)

@@ -80,6 +80,7 @@ class PostgresEngine:
 
     dialect: Dialect = "postgres"
     readers = READERS
+    reads_max = 1  # each waits for the server; together they would wait for each other
     writers = WRITERS
     loners = LONERS
 

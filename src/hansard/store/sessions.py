@@ -295,6 +295,10 @@ def _ascii_lower(text: str) -> str:
     return "".join(sign.lower() if sign.isascii() else sign for sign in text)
 
 
+def _load(document: str) -> dict[str, Any]:
+    return {} if document == "{}" else json.loads(document)
+
+
 def _session(row: Row) -> Session:
     return Session(
         id=row[0],
@@ -303,8 +307,8 @@ def _session(row: Row) -> Session:
         title=row[3],
         model=row[4],
         system_prompt=row[5],
-        metadata=json.loads(row[6]),
-        cost_data=json.loads(row[7]),
+        metadata=_load(row[6]),
+        cost_data=_load(row[7]),
         archived=bool(row[8]),
         parent_session_id=row[9],
         forked_at_seq=row[10],

@@ -29,6 +29,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 250  # of one try; tries go on until the deadline
 CACHE_KIB = 16_384  # pages kept in memory by each connection
 READERS = 4
+READS_MAX = 16  # that share a transaction: each wakes the event loop's thread less often
 MEMORY = ":memory:"  # SQLite's name for a private database without a file
 _PAUSE_S = 0.005
 _PRAGMAS = (
@@ -47,6 +48,7 @@ class SqliteEngine:
     """One SQLite file, or (``path`` None) one private database in memory."""
 
     dialect: Dialect = "sqlite"
+    reads_max = READS_MAX
     loners = 0
     writers = 1
 

@@ -49,14 +49,18 @@ class Append(Struct, frozen=True):
 
 
 def batch(tx: Tx, appends: Sequence[Append]) -> list[Outcome]:
-    """Run appends; those to sessions that are absent or locked elsewhere are deferred."""
-    work = _Work(tx, appends, wait=tx.dialect == "sqlite")
-    return work.run()
+    """Run appends; those to sessions that are absent or locked elsewhere are deferred.
+
+    Ids that were made here, or made of an id that is new, are taken to be new.
+    """
+    keys = [(*append.key, event) for append in appends for event in append.turn.named_events]
+    return _Work(tx, appends, keys, wait=tx.dialect == "sqlite").run()
 
 
 def waiting(tx: Tx, appends: Sequence[Append]) -> list[Outcome]:
-    """Run appends, waiting for locks."""
-    return _Work(tx, appends, wait=True).run()
+    """Run appends, waiting for locks and looking up all ids."""
+    keys = [(*append.key, entry.event_id) for append in appends for entry in append.turn.usage]
+    return _Work(tx, appends, keys, wait=True).run()
 
 
 def list_page(
@@ -129,7 +133,9 @@ class _Pending:
 class _Work:
     """One batch: what was found, and what is to be written."""
 
-    def __init__(self, tx: Tx, appends: Sequence[Append], *, wait: bool) -> None:
+    def __init__(
+        self, tx: Tx, appends: Sequence[Append], usage_keys: Sequence[Row], *, wait: bool
+    ) -> None:
         self.tx = tx
         self.appends = appends
         self.wait = wait
@@ -141,7 +147,7 @@ class _Work:
         heads, known_turns, known_usage = tx.look_up(
             (sessions.lock_query(wait=wait), sorted({append.key for append in appends})),
             ("turn_find", _turn_keys(appends)),
-            ("usage_find", _usage_keys(appends)),
+            ("usage_find", usage_keys),
         )
         self.heads = sessions.heads_of(heads)
         self.turns = {(row[0], row[1], row[2]): (row[3], row[4]) for row in known_turns}
@@ -251,10 +257,6 @@ class _Work:
 
 def _turn_keys(appends: Sequence[Append]) -> list[Row]:
     return [(*append.key, append.turn.turn_id) for append in appends if append.turn.is_named]
-
-
-def _usage_keys(appends: Sequence[Append]) -> list[Row]:
-    return [(*append.key, event_id) for append in appends for event_id in append.turn.named_events]
 
 
 def _replay(turn: NewTurn, content_hash: bytes, told: str) -> TurnReceipt:
