@@ -135,6 +135,12 @@ def postgres(postgres_server: Any) -> Iterator[psycopg.Connection[Any]]:
     _multiply(Place("postgres", url, url))
     with open_connection(url) as connection:
         connection.prepare_threshold = None  # what is prepared here is prepared by hand
+        for setting in (
+            "parallel_setup_cost",
+            "parallel_tuple_cost",
+            "min_parallel_index_scan_size",
+        ):
+            connection.execute(f"SET {setting} = 0")  # workers would be started for anything
         yield connection
     postgres_server.drop_database(url)
 
@@ -204,6 +210,7 @@ def test_hot_query_uses_an_index_on_postgres(
     plan = explain(postgres, load("postgres")[name].with_options(options))
     assert re.search(r"Index (Only )?Scan .*using \w+ on|Bitmap Index Scan on \w+", plan), plan
     assert "Seq Scan" not in plan, plan
+    assert "Gather" not in plan, plan
 
 
 def test_every_tenant_query_names_its_tenant() -> None:

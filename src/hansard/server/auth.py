@@ -10,6 +10,7 @@ Which credentials are wrong, and why, is told only as far as it does not help to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -70,6 +71,7 @@ def check_local(headers: Mapping[bytes, bytes]) -> None:
             )
 
 
+@lru_cache(maxsize=64)  # the same few in every request
 def _host_of(url: str) -> str | None:
     try:
         return urlsplit(url).hostname

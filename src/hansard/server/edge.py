@@ -110,6 +110,8 @@ class Edge:
         )
         # What changes nothing and went well is not worth a line: it would cost as much as the read.
         is_quiet = method in _READS and responder.status < 400  # noqa: PLR2004 - no error
+        if is_quiet and context.settings.server.log_level != "debug":
+            return
         (context.log.debug if is_quiet else context.log.info)(
             "request",
             request_id=responder.request_id.decode(),

@@ -40,13 +40,15 @@ _PAUSE_MAX_S = 0.25
 _WAIT_S = 0.1  # how often a wait for the server looks at the clock
 
 # All queries look rows up by index. Plans are made once, maybe for tables that are still empty,
-# so the joins that are only good for small tables are ruled out.
+# so the joins that are only good for small tables are ruled out; and for any LIMIT, so also
+# the workers that only many rows are worth starting for.
 _SESSION: Final = {
     "lock_timeout": LOCK_TIMEOUT_MS,
     "statement_timeout": STATEMENT_TIMEOUT_MS,
     "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS,
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": 0,
     "plan_cache_mode": "force_generic_plan",
 }
 
