@@ -7,6 +7,7 @@ let a process have few (often 1,024) and more if it asks, which it does here.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Final
 
 FILES: Final = 256  # for databases, logs, exports that are spooled, the event loop
@@ -19,8 +20,10 @@ def hold_connections(wanted: int) -> int:
     import resource  # noqa: PLC0415 - not there on every system
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted + FILES:
-        soft = wanted + FILES if hard == resource.RLIM_INFINITY else min(wanted + FILES, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        return max(1, min(wanted, soft - FILES))
-    return wanted
+    if soft == resource.RLIM_INFINITY or soft >= wanted + FILES:
+        return wanted
+    asked = wanted + FILES if hard == resource.RLIM_INFINITY else min(wanted + FILES, hard)
+    with suppress(ValueError, OSError):  # a kernel may give less than the limit that it names
+        resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+        soft = asked
+    return max(1, min(wanted, soft - FILES))

@@ -13,6 +13,7 @@ process, before anybody asks who it is. What is refused here has no route and no
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import (
@@ -26,25 +27,41 @@ from hansard.server.errors import failure, status_of
 
 HEAD_BYTES_MAX: Final = 65_536  # and what the last read brought
 HEAD_MAX_S = 30.0  # from its first byte to its last; from the beginning of a new connection
+WARNING_PAUSE_S = 60.0  # whoever connects in vain does not fill the log
 
 
 def bounded_heads(connections_max: int) -> type[BoundedHeads]:
     """Make the protocol of a server that holds so many connections."""
 
     class Bounded(BoundedHeads):
-        _connections_max = connections_max
+        _places = Places(connections_max)
 
     return Bounded
+
+
+class Places:
+    """How many connections a server holds, and when it last said that there were more."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._warned_s = -math.inf
+
+    def is_warning_due(self, now_s: float) -> bool:
+        """Tell whether to warn of a connection that found no place; if so, not soon again."""
+        if now_s < self._warned_s + WARNING_PAUSE_S:
+            return False
+        self._warned_s = now_s
+        return True
 
 
 class BoundedHeads(HttpToolsProtocol):
     """Reads requests; a connection that brings no whole one in time is closed.
 
     The alarm is set only while the client owes something: requests that come in one read
-    never see it.
+    never see it. It waits for an answer that is under way.
     """
 
-    _connections_max = 1
+    _places: Places
     _moved = False
     _discarded = False
     _waiting_bytes = 0
@@ -52,9 +69,10 @@ class BoundedHeads(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a connection, if there is a place."""
-        if len(self.connections) >= self._connections_max:
+        if len(self.connections) >= self._places.count:
             self.transport = transport
-            self.logger.warning("more than %d connections", self._connections_max)
+            if self._places.is_warning_due(self.loop.time()):
+                self.logger.warning("more than %d connections", self._places.count)
             self._refuse(Unavailable("too many connections", code="too_many_connections"))
             return
         super().connection_made(transport)
@@ -114,16 +132,25 @@ class BoundedHeads(HttpToolsProtocol):
             self._alarm = None
 
     def _give_up(self) -> None:
-        if self._waiting_bytes:
+        if self._is_answering():
+            self._set_alarm()
+        elif self._waiting_bytes:
             self._refuse(InvalidInput("the request did not arrive", code="request_timeout"))
         else:
             self.transport.close()
+
+    def _is_answering(self) -> bool:
+        """Tell whether a whole request has not had its whole answer yet."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first call
+        if cycle is None or cycle.response_complete:
+            return False
+        return bool(self.pipeline) or not cycle.more_body  # what waits in line waits for one
 
     def _refuse(self, error: HansardError) -> None:
         """Answer with an error, unless another answer is due before, and close the connection."""
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first call
         if cycle is not None and not cycle.response_complete:
-            if cycle.response_started or self.pipeline or not cycle.more_body:
+            if cycle.response_started or self._is_answering():
                 self.transport.close()
                 return
             cycle.disconnected = True  # its own body is what is refused
