@@ -9,11 +9,15 @@ bound, less far. A window on the whole history is always one.
 A turn begins where ``turn_id`` changes. Messages outside of turns, as whole-list saves
 leave them, count by what users say: each message of a user begins a turn of its own, and
 what follows belongs to it.
+
+The search costs time in proportion to the bytes shown, however many calls are sought: each
+message is scanned once for all of them.
 """
 
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -29,7 +33,8 @@ STEP: Final = 64  # messages looked at in one go where it is open how many there
 REACH: Final = 256  # messages before a result among which its call is looked for
 
 _RESULT = re.compile(r'"(?:tool_call_id|tool_use_id)":"([^"\\]+)"')
-_OUTPUT = re.compile(r'"call_id":"([^"\\]+)"')
+_CALL = re.compile(r'"id":"([^"\\]+)"')
+_CALL_OR_OUTPUT = re.compile(r'"call_id":"([^"\\]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,9 @@ class Cut:
         self._shown = 0
         self._measured = 0
         self._later: StoredMessage | None = None
-        self._sought: dict[str, int] = {}  # calls whose results were shown, and where
+        # Calls whose results were shown, and where; the last shown is last. No plain dict:
+        # removing its first entry again and again takes quadratic time.
+        self._sought: OrderedDict[str, int] = OrderedDict()
 
     @property
     def step(self) -> int:
@@ -127,12 +134,12 @@ class Cut:
         """Add the calls that a message answers; remove those it makes, and those out of reach."""
         for call_id in _results(message.text):
             self._sought[call_id] = self._shown
+            self._sought.move_to_end(call_id)
+        while self._sought and self._shown - next(iter(self._sought.values())) >= REACH:
+            self._sought.popitem(last=False)
         if self._sought:
-            self._sought = {
-                call_id: at
-                for call_id, at in self._sought.items()
-                if self._shown - at < REACH and not _is_call(message, call_id)
-            }
+            for call_id in _calls(message):
+                self._sought.pop(call_id, None)
 
 
 def _begins_turn(message: StoredMessage, before: StoredMessage) -> bool:
@@ -143,12 +150,14 @@ def _begins_turn(message: StoredMessage, before: StoredMessage) -> bool:
 
 def _results(text: str) -> list[str]:
     """Ids of the calls that a message holds results of."""
-    outputs = _OUTPUT.findall(text) if '"function_call_output"' in text else []
+    outputs = _CALL_OR_OUTPUT.findall(text) if '"function_call_output"' in text else []
     return [*_RESULT.findall(text), *outputs]
 
 
-def _is_call(message: StoredMessage, call_id: str) -> bool:
+def _calls(message: StoredMessage) -> list[str]:
+    """Ids of the calls that a message makes, among other ids."""
     if message.role == "tool":
-        return False
-    named = f'"id":"{call_id}"' in message.text
-    return named or ('"function_call"' in message.text and f'"call_id":"{call_id}"' in message.text)
+        return []
+    text = message.text
+    named = _CALL_OR_OUTPUT.findall(text) if '"function_call"' in text else []
+    return [*_CALL.findall(text), *named]
