@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import hansard
 from hansard import Conflict, NewUsage, NotFound, Session, SessionService, TurnReceipt, UsageTotals
 from hansard.core.turns import STATUSES
+from hansard.core.usage import UsageEntry
 from tests.places import Place
 from tests.samples import call, collect, compete, dialogue, snapshot, together, user
 
@@ -227,3 +230,44 @@ async def test_event_named_like_that_of_a_later_turn_is_a_conflict(
         await record.append_turn("s", dialogue(2), usage=[{"input_tokens": 7}], turn_id="later")
     assert (caught.value.code, caught.value.details) == ("usage_conflict", {"event_id": "later.0"})
     assert place.dump() == before
+
+
+class Kind(str, enum.Enum):  # noqa: UP042 - whose str() is its name
+    """Texts that are more than texts, and whose names are others."""
+
+    TOOL = "tool"
+    DONE = "completed"
+    NAME = "a,b"
+    NULL = "NULL"
+
+
+async def test_texts_of_enumerations_are_kept_as_texts(
+    record: SessionService, place: Place
+) -> None:
+    await record.create(session_id="s")
+    entry = {"provider": Kind.NAME, "model": Kind.NULL, "event_id": Kind.TOOL}
+    await record.append_turn(
+        "s",
+        [{"role": Kind.TOOL, "content": Kind.NAME}, {"role": "user", "content": ""}],
+        usage=[entry],
+        turn_id=Kind.DONE,
+        status=Kind.DONE,
+    )
+    assert place.execute("SELECT role, body, turn_id FROM messages ORDER BY seq") == [
+        ("tool", '{"role":"tool","content":"a,b"}', "completed"),
+        ("user", '{"role":"user","content":""}', "completed"),
+    ]
+    told = place.execute("SELECT event_id, provider, model FROM usage_entries")
+    assert told == [("tool", "a,b", "NULL")]
+    assert place.execute("SELECT turn_id, status FROM turns") == [("completed", "completed")]
+
+
+async def test_recorded_call_counts_as_the_call_that_it_is(record: SessionService) -> None:
+    await record.create(session_id="s")
+    new = NewUsage(event_id="e", model="m", input_tokens=3)
+    recorded = UsageEntry(**structs.asdict(new), turn_id="of another", recorded_at_us=7)
+    first = await record.append_turn("s", dialogue(2), usage=[recorded], turn_id="t")
+    again = await record.append_turn("s", dialogue(2), usage=[new], turn_id="t")
+    assert again == replace(first, replayed=True)
+    later = await record.append_turn("s", dialogue(2), usage=[recorded], turn_id="u")
+    assert later.usage == first.usage

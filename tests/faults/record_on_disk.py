@@ -77,14 +77,16 @@ def open_on(disk: Disk, level: str = "FULL") -> DiskConnection:
 def serve_on(disk: Disk) -> DatabaseSessions:
     """Give the record on a disk; to be opened."""
     return DatabaseSessions(
-        Runner(lambda: Database(DiskEngine(disk), turns.batch, turns.waiting, secret=bytes(32)))
+        Runner(lambda: Database(DiskEngine(disk), turns.batch, secret=bytes(32)))
     )
 
 
 def append_all(connection: DiskConnection, history: History, batch: list[Sent]) -> None:
     """Send turns in one transaction, and note what is answered."""
     appends = [make_append(sent) for sent in batch]
-    outcomes = connection.run(lambda tx: turns.batch(tx, appends), read_only=False)
+    outcomes = connection.run(
+        lambda tx: turns.batch(tx, appends, sure=False, wait=False), read_only=False
+    )
     for sent, outcome in zip(batch, outcomes, strict=True):
         assert outcome.error is None
         history.acknowledge(sent, outcome.value)

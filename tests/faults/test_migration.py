@@ -55,7 +55,6 @@ def _older(url: str) -> DatabaseSessions:
             lambda: Database(
                 make_engine(_place(url), deadline_s=DEADLINE_S),
                 turns.batch,
-                turns.waiting,
                 secret=bytes(32),
             )
         )

@@ -21,7 +21,7 @@ from hansard.core.sessions import SessionChanges
 from hansard.core.strict_json import loads
 from hansard.service.bound import system_clock
 from hansard.store import events, messages, sessions, turns
-from hansard.store.database import Batch, Tx
+from hansard.store.database import Tx
 from hansard.store.jobs import DEFERRED, Outcome
 from hansard.store.migrate import migrate
 from hansard.store.sqlite import SqliteConnection
@@ -109,7 +109,7 @@ class Schedule:
             self.world.scheduler.pause(lambda: bool(queue) or self._is_answered())
             calls = [queue.pop(0) for _ in range(self.rng.randint(0, len(queue)))]
             if calls:
-                for call, outcome in zip(calls, self._run(turns.batch, calls), strict=True):
+                for call, outcome in zip(calls, self._run(calls), strict=True):
                     self._answer(call, outcome)
         self._writing -= 1
 
@@ -151,14 +151,16 @@ class Schedule:
             bodies = [loads(text) for text in messages.list_texts(tx, ACTOR, name, first=0)]
             history.snapshots.append(Snapshot(name, session.version, session.digest, bodies))
 
-    def _run(self, batch: Batch, calls: list[Call]) -> list[Outcome]:
+    def _run(self, calls: list[Call], *, alone: bool = False) -> list[Outcome]:
         appends = [call.append for call in calls]
         try:
-            outcomes = self.world.transact(lambda tx: batch(tx, appends))
+            outcomes = self.world.transact(
+                lambda tx: turns.batch(tx, appends, sure=alone, wait=alone)
+            )
         except Unavailable as error:
             return [Outcome(error=error)] * len(calls)
         return [
-            self._run(turns.waiting, [call])[0] if outcome is DEFERRED else outcome
+            self._run([call], alone=True)[0] if outcome is DEFERRED else outcome
             for call, outcome in zip(calls, outcomes, strict=True)
         ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import re
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hansard.core.errors import InvalidInput
-from hansard.core.ids import check_id, check_strict_id, make_ulid
+from hansard.core.ids import check_id, check_strict_id, make_ulid, make_ulids
 
 ALWAYS_REFUSED = [
     "",
@@ -68,3 +70,24 @@ def test_ulids_sort_by_time(times_ms: list[int]) -> None:
         assert (ulids[0] < ulids[1]) == (times_ms[0] < times_ms[1])
     else:
         assert ulids[0][:10] == ulids[1][:10]
+
+
+def test_programs_that_seed_get_distinct_ids_and_their_own_numbers() -> None:
+    random.seed(0)
+    first = make_ulids(0, 2)
+    drawn = random.random()
+    random.seed(0)
+    assert not {*first} & {*make_ulids(0, 2)}
+    assert random.random() == drawn
+
+
+def test_child_of_a_fork_makes_other_ids() -> None:
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(theirs, make_ulids(0, 1)[0].encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(ours, 26).decode() not in make_ulids(0, 1)
+    os.close(ours)
+    os.close(theirs)

@@ -27,6 +27,12 @@ _STRICT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _OF_BYTE = (_CROCKFORD * 8).encode()  # the character of a byte's last five bits
 _RANDOM_CHARACTERS = 16
+_RANDOM = random.Random()  # noqa: S311 - ours alone: programs seed and rely on the common one
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_RANDOM.seed)
+
+NOISE: EntropySource = _RANDOM.randbytes
+"""Random bytes for names, which are no secrets; it keeps the interpreter's lock."""
 
 
 def check_id(value: object, noun: str) -> str:
@@ -41,7 +47,7 @@ def check_id(value: object, noun: str) -> str:
             code="invalid_id",
             field=noun,
         )
-    return value
+    return value if type(value) is str else str.__str__(value)
 
 
 def check_strict_id(value: object, noun: str) -> str:
@@ -52,7 +58,7 @@ def check_strict_id(value: object, noun: str) -> str:
             code="invalid_id",
             field=noun,
         )
-    return value
+    return value if type(value) is str else str.__str__(value)
 
 
 def make_ulid(now_us: int, entropy: EntropySource = os.urandom) -> str:
@@ -64,12 +70,8 @@ def make_ulid(now_us: int, entropy: EntropySource = os.urandom) -> str:
     return make_ulids(now_us, 1, entropy)[0]
 
 
-def make_ulids(now_us: int, count: int, entropy: EntropySource = random.randbytes) -> list[str]:
-    """Make several ULIDs of one moment, for less than several calls cost.
-
-    They are distinct but, by default, not secret: asking the system for each would let go of
-    the interpreter's lock, and wait for it.
-    """
+def make_ulids(now_us: int, count: int, entropy: EntropySource = NOISE) -> list[str]:
+    """Make several ULIDs of one moment: distinct, but by default no secrets."""
     time, step = _write_time(now_us // 1000), _RANDOM_CHARACTERS
     noise = entropy(step * count).translate(_OF_BYTE).decode()
     return [time + noise[start : start + step] for start in range(0, step * count, step)]

@@ -121,7 +121,8 @@ def _check(
                 f"message {index} is not an object", code="invalid_messages", index=index
             )
         role = message.get("role")
-        if not (isinstance(role, str) and role in ROLES):
+        role = strict_json.exact(role) if isinstance(role, str) else None
+        if role not in ROLES:
             if not any_role:
                 raise InvalidInput(
                     f"message {index} has no role of {', '.join(sorted(ROLES))}",

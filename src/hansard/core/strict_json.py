@@ -98,6 +98,20 @@ def canonicalize(value: Any) -> bytes:
         raise _refuse(str(exc)) from exc
 
 
+def snapshot(value: Any) -> Any:
+    """Copy a JSON value in one piece, whatever other threads do to it meanwhile.
+
+    Raises:
+        InvalidInput: If the value is not acceptable JSON.
+    """
+    try:
+        return loads(_STORED.encode(value))  # the encoder keeps the interpreter's lock
+    except RecursionError as exc:
+        raise _too_deep(DEPTH_MAX) from exc
+    except (ValueError, TypeError) as exc:
+        raise _refuse(str(exc)) from exc
+
+
 def write(value: Any) -> tuple[str, bytes]:
     """Write both forms, for less than ``dumps`` and ``canonicalize`` cost.
 
@@ -127,7 +141,12 @@ def check_text(value: str, field: str, *, length_max: int) -> str:
         )
     if not value.isascii() or "\0" in value:
         _check_text(_STRING(value))
-    return value
+    return exact(value)
+
+
+def exact(text: str) -> str:
+    """A text as itself: a member of a ``str`` enumeration, for one, is more than that."""
+    return text if type(text) is str else str.__str__(text)
 
 
 def _refuse(reason: str) -> InvalidInput:

@@ -19,6 +19,7 @@ from msgspec.structs import astuple
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import ID_MAX, Clock, check_id, make_ulid
 from hansard.core.messages import NewMessage, check_messages
+from hansard.core.strict_json import exact
 from hansard.core.usage import ENTRIES_MAX, NewUsage, UsageTotals, check_usage
 
 STATUSES: Final = ("in_progress", "completed", "failed", "interrupted")
@@ -43,6 +44,11 @@ class NewTurn(Struct, frozen=True, kw_only=True):
     content_hash: bytes
     expected_seq: int | None
     at_us: int
+
+    @property
+    def events(self) -> list[str]:
+        """Ids of all its model calls."""
+        return [entry.event_id for entry in self.usage]
 
     @property
     def usage_only(self) -> bool:
@@ -125,10 +131,10 @@ def check_turn(
         turn_id=turn_id,
         is_named=is_named,
         named_events=event_ids.difference(defaults),
-        status=status,
+        status=exact(status),
         messages=checked,
         usage=entries,
-        content_hash=_content_hash(status, checked, entries),
+        content_hash=_content_hash(exact(status), checked, entries),
         expected_seq=check_seq(expected_seq, "expected_seq"),
         at_us=now_us,
     )

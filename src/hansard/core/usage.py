@@ -136,9 +136,9 @@ def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> N
             ) from exc
     if not isinstance(entry, NewUsage):
         raise InvalidInput("usage must be a list of objects", code="invalid_usage")
-    check_id(entry.event_id, "event_id")
-    check_text(entry.provider, "provider", length_max=MODEL_LENGTH_MAX)
-    check_text(entry.model, "model", length_max=MODEL_LENGTH_MAX)
+    event_id = check_id(entry.event_id, "event_id")
+    provider = check_text(entry.provider, "provider", length_max=MODEL_LENGTH_MAX)
+    model = check_text(entry.model, "model", length_max=MODEL_LENGTH_MAX)
     *counts, cost_nanousd = astuple(entry)[3:9]
     for field, count in zip(TOKEN_FIELDS, counts, strict=True):
         if type(count) is not int or not 0 <= count <= TOKENS_MAX:
@@ -154,7 +154,13 @@ def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> N
         raise InvalidInput(
             "reasoning_tokens are part of output_tokens and exceed it", code="invalid_usage"
         )
-    return entry
+    return NewUsage(
+        event_id=event_id,
+        provider=provider,
+        model=model,
+        **dict(zip(TOKEN_FIELDS, counts, strict=True)),
+        cost_nanousd=cost_nanousd,
+    )
 
 
 def _bad_count(field: str, most: int) -> InvalidInput:

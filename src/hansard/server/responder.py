@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
@@ -11,6 +10,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from hansard.core.ids import NOISE
 from hansard.server.calls import Reply, Stream
 from hansard.server.metrics import OTHER
 
@@ -103,4 +103,4 @@ class Responder:
 def _request_id(given: bytes | None) -> bytes:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return random.randbytes(12).hex().encode()  # noqa: S311 - a name, not a secret
+    return NOISE(12).hex().encode()

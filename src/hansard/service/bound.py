@@ -32,10 +32,13 @@ class Bound:
         self.actor = actor or Actor()
         self.clock = clock
 
-    async def read_session(self, session_id: str, fn: Callable[[Tx, Session], T]) -> T:
+    async def read_session(
+        self, session_id: str, fn: Callable[[Tx, Session], T], *, alone: bool = False
+    ) -> T:
         """Run ``fn`` on a snapshot, given the session as it is there."""
         check_id(session_id, "session_id")
-        return await self.runner.read(lambda tx: fn(tx, sessions.get(tx, self.actor, session_id)))
+        read = self.runner.read_alone if alone else self.runner.read
+        return await read(lambda tx: fn(tx, sessions.get(tx, self.actor, session_id)))
 
     async def write_session(self, session_id: str, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` in a transaction, and tell those who follow the session."""

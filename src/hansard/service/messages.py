@@ -19,6 +19,7 @@ from hansard.store import messages, sessions
 from hansard.store.database import Tx
 
 PAGE_STEP = 200  # messages read at a time while iterating
+SHARED_MESSAGES = 200  # a read of more does not share its turn with others, who would wait for it
 
 
 class Messages(Bound):
@@ -92,6 +93,7 @@ class Messages(Bound):
                 limit=limit + 1,
                 descending=order == "desc",
             ),
+            alone=limit > SHARED_MESSAGES,
         )
         page = tuple(found[:limit])
         return Page(page, str(page[-1].seq) if len(found) > limit else None)
@@ -105,7 +107,7 @@ class Messages(Bound):
             found = messages.list_window(tx, self.actor, session_id, window)
             return tuple(message.parsed() for message in found)
 
-        return await self.read_session(session_id, read)
+        return await self.read_session(session_id, read, alone=_is_long(window))
 
     async def read_history(
         self, session_id: str, window: Window | None = None
@@ -115,13 +117,27 @@ class Messages(Bound):
         All of them, unless a window is asked for.
         """
 
-        def read(tx: Tx, session: Session) -> tuple[Session, Sequence[str]]:
-            if window is None:
-                return session, messages.list_texts(tx, self.actor, session_id, first=0)
+        def read_window(tx: Tx, session: Session) -> tuple[Session, Sequence[str]]:
+            assert window is not None
             found = messages.list_window(tx, self.actor, session_id, window)
             return session, [message.text for message in found]
 
-        return await self.read_session(session_id, read)
+        def read_all(tx: Tx, session: Session) -> tuple[Session, Sequence[str]]:
+            return session, messages.list_texts(tx, self.actor, session_id, first=0)
+
+        def read_short(tx: Tx, session: Session) -> tuple[Session, Sequence[str]] | None:
+            return None if session.message_count > SHARED_MESSAGES else read_all(tx, session)
+
+        if window is not None:
+            return await self.read_session(session_id, read_window, alone=_is_long(window))
+        found = await self.read_session(session_id, read_short)
+        if found is not None:
+            return found
+        return await self.read_session(session_id, read_all, alone=True)
+
+
+def _is_long(window: Window) -> bool:
+    return window.unit == "tokens" or window.count > SHARED_MESSAGES
 
 
 def _save(

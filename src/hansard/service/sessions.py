@@ -111,9 +111,8 @@ class DatabaseSessions(Turns, Lineage):
         scope = [self.actor.tenant_id, self.actor.owner, query.sort]
         secret = self.runner.database.secret
         position = None if query.cursor is None else read_cursor(secret, scope, query.cursor)
-        found = await self.runner.read(
-            lambda tx: sessions.list_page(tx, self.actor, query, position)
-        )
+        read = self.runner.read if query.search is None else self.runner.read_alone
+        found = await read(lambda tx: sessions.list_page(tx, self.actor, query, position))
         page = found[: query.limit]
         if len(found) <= query.limit:
             return Page(tuple(page), None)

@@ -77,6 +77,12 @@ class Runner:
         self.database.append(item, done, key=item.key, size_bytes=item.size_bytes)
         return await answer
 
+    async def read_alone(self, fn: Callable[[Tx], T]) -> T:
+        """Run what may take longer on a snapshot, where no other read waits for its end."""
+        if self.database.engine.reads_max > 1:
+            return await self.read_apart(fn)
+        return await self.read(fn)
+
     async def read_apart(self, fn: Callable[[Tx], T]) -> T:
         """Run a long read on a connection of its own, in nobody's way."""
         return await asyncio.to_thread(self.database.read_apart, fn)

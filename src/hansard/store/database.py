@@ -128,8 +128,8 @@ class Engine(Protocol):
 class Batch(Protocol):
     """A function that runs many appends in one transaction."""
 
-    def __call__(self, tx: Tx, appends: Sequence[Any]) -> list[Outcome]:
-        """Return an outcome for each append."""
+    def __call__(self, tx: Tx, appends: Sequence[Any], *, sure: bool, wait: bool) -> list[Outcome]:
+        """Return an outcome for each append; unless it may ``wait``, it may defer some."""
         ...
 
 
@@ -138,19 +138,15 @@ class Database:
 
     Args:
         engine: Where.
-        append_batch: Runs many appends in one transaction; may defer some.
-        append_waiting: The same, waiting for locks and trusting no id; defers nothing.
+        append_batch: Runs many appends in one transaction.
         secret: Random bytes that belong to this database; signs cursors.
     """
 
-    def __init__(
-        self, engine: Engine, append_batch: Batch, append_waiting: Batch, *, secret: bytes
-    ) -> None:
+    def __init__(self, engine: Engine, append_batch: Batch, *, secret: bytes) -> None:
         self.engine = engine
         self.secret = secret
         self.bulletin = Bulletin()
         self._append_batch = append_batch
-        self._append_waiting = append_waiting
         self._lock = threading.Lock()
         self._closed = False
         self._readers = Lanes(most=engine.reads_max)
@@ -273,19 +269,22 @@ class Database:
         if not jobs:
             return []
         self.engine.counters["batches"] += 1
-        fn = partial(self._append_batch, appends=[job.item for job in jobs])
-        whole = _attempt(connection, fn, max(job.deadline for job in jobs), read_only=False)
-        if whole.error is None:
-            return list(zip(jobs, cast("list[Outcome]", whole.value), strict=True))
-        if isinstance(whole.error, Unavailable):
-            return [(job, whole) for job in jobs]
-        # Something in the batch is poison that the checks did not see: each on its own.
+        deadline = max(job.deadline for job in jobs)
+        for sure in (False, True):
+            items = [job.item for job in jobs]
+            fn = partial(self._append_batch, appends=items, sure=sure, wait=False)
+            whole = _attempt(connection, fn, deadline, read_only=False)
+            if whole.error is None:
+                return list(zip(jobs, cast("list[Outcome]", whole.value), strict=True))
+            if isinstance(whole.error, Unavailable):
+                return [(job, whole) for job in jobs]
+        # Something in the batch is poison that no look-up shows: each on its own.
         if self.engine.loners:
             return [(job, DEFERRED) for job in jobs]
         return [(job, self._run_alone(connection, job)) for job in jobs]
 
     def _run_alone(self, connection: Connection, job: Job) -> Outcome:
-        fn = job.fn or partial(self._append_waiting, appends=[job.item])
+        fn = job.fn or partial(self._append_batch, appends=[job.item], sure=True, wait=True)
         outcome = _attempt(connection, fn, job.deadline, read_only=False)
         if job.fn is None and outcome.error is None:
             (outcome,) = outcome.value

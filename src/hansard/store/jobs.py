@@ -88,8 +88,11 @@ class Lanes:
     def pass_on(self, job: Job) -> None:
         """Add a job that was taken from other lanes before, and wake a thread for it."""
         with self._lock:
-            self._add(job)
-            self._wake(1)
+            if not self._is_closed:
+                self._add(job)
+                self._wake(1)
+                return
+        job.done(Outcome(error=Unavailable("the record is closed", code="closed")))
 
     def wake(self) -> None:
         """Wake as many threads as there is work for.

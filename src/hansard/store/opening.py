@@ -40,7 +40,7 @@ def open_database(place: Path | str | None, *, clock: Clock, deadline_s: float) 
         raise
     if engine.readers:
         connection.close()
-    return Database(engine, turns.batch, turns.waiting, secret=secret)
+    return Database(engine, turns.batch, secret=secret)
 
 
 def _get_secret(tx: Tx) -> bytes:

@@ -19,6 +19,7 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
 from hansard.core.errors import Conflict, Corrupt, InvalidInput, Unavailable
+from hansard.core.strict_json import exact
 from hansard.store.bulletin import Bulletin
 from hansard.store.database import ForRows, Row, Tx
 from hansard.store.jobs import Outcome
@@ -361,13 +362,14 @@ def _write_array(column: Collection[Any]) -> str:
 
 
 def _write_element(value: str | int | bytes | None) -> str:
-    if type(value) is str:
+    if isinstance(value, str):
+        value = exact(value)
         if "\\" in value or '"' in value:
             value = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{value}"'
     if value is None:
         return "NULL"
-    return f'"\\\\x{value.hex()}"' if isinstance(value, bytes) else str(value)
+    return f'"\\\\x{value.hex()}"' if isinstance(value, bytes) else str(int(value))
 
 
 def _translate(error: psycopg.Error) -> Exception:

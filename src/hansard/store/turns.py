@@ -3,8 +3,8 @@
     lock the sessions -> look up turns and usage by id -> decide in memory -> write each table once
 
 Each append of a batch gets its own outcome; one that is refused leaves no trace, and the
-others go on. ``batch`` passes over sessions that another transaction has locked (the caller
-runs them again with ``waiting``), so nobody waits for another session's lock.
+others go on. ``batch`` passes over sessions that another transaction has locked, unless it is
+told to wait, so nobody waits for another session's lock.
 """
 
 from __future__ import annotations
@@ -48,19 +48,22 @@ class Append(Struct, frozen=True):
         return sum([len(message.canonical) for message in self.turn.messages])
 
 
-def batch(tx: Tx, appends: Sequence[Append]) -> list[Outcome]:
-    """Run appends; those to sessions that are absent or locked elsewhere are deferred.
+def batch(tx: Tx, appends: Sequence[Append], *, sure: bool, wait: bool) -> list[Outcome]:
+    """Run appends.
 
-    Ids that were made here, or made of an id that is new, are taken to be new.
+    Args:
+        tx: The transaction of all.
+        appends: What to add.
+        sure: Look all ids up; otherwise those made of the id of a new turn are taken as new.
+        wait: Wait for locks; otherwise appends to sessions that are absent or locked elsewhere
+            are deferred. On SQLite there is nothing to wait for.
     """
-    keys = [(*append.key, event) for append in appends for event in append.turn.named_events]
-    return _Work(tx, appends, keys, wait=tx.dialect == "sqlite").run()
-
-
-def waiting(tx: Tx, appends: Sequence[Append]) -> list[Outcome]:
-    """Run appends, waiting for locks and looking up all ids."""
-    keys = [(*append.key, entry.event_id) for append in appends for entry in append.turn.usage]
-    return _Work(tx, appends, keys, wait=True).run()
+    keys = [
+        (*append.key, event_id)
+        for append in appends
+        for event_id in (append.turn.events if sure else append.turn.named_events)
+    ]
+    return _Work(tx, appends, keys, wait=wait or tx.dialect == "sqlite").run()
 
 
 def list_page(
