@@ -148,17 +148,22 @@ class PostgresCluster(PostgresServer):
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        command = [str(self._binaries / "postgres"), "-D", str(self._data)]
-        with (self.folder / "log").open("a") as log:
-            process: subprocess.Popen[Any] = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True, **self._runner
-            )
-        self._process = process
         deadline = time.monotonic() + START_SECONDS_MAX
+        self._process = self._spawn()
         while not self._answers():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.02)
+            if self._process.poll() is not None:  # a killed server's children hold its memory yet
+                time.sleep(0.2)
+                self._process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[Any]:
+        command = [str(self._binaries / "postgres"), "-D", str(self._data)]
+        with (self.folder / "log").open("a") as log:
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, **self._runner
+            )
 
     def stop(self, signal_number: int = signal.SIGINT) -> None:
         """Stop the server: ``SIGTERM`` waits for callers to leave, ``SIGQUIT`` is a crash."""
