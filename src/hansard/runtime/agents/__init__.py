@@ -1,0 +1,1 @@
+"""Agents: what stands behind the chat server and makes the answers."""

@@ -1,0 +1,219 @@
+"""What an agent is: a chat request in, a stream of events out, the bill at the end.
+
+    pass-through:  Head, Wire, Wire, ...               Completed      the bytes of an upstream
+    others:        Text | Reasoning | ToolCalled | ... Completed      openai_wire writes the bytes
+
+A run ends with ``Completed``, or it raises: ``AgentFailed``, or what the gate raises before
+the first model call. Whatever a provider bills stands in ``calls``, in both endings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from msgspec import Struct
+
+from hansard.core.errors import HansardError
+from hansard.core.usage import NewUsage
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class CallPlan(Struct, frozen=True, kw_only=True):
+    """One model call that an agent is about to make.
+
+    Attributes:
+        provider: Who serves it, by the name in the price table; empty if unknown.
+        model: The model that is asked for.
+        input_tokens_bound: No more tokens than these are sent, as far as one can tell.
+        output_tokens: The caller's own limit, all choices together; None: none was set.
+    """
+
+    provider: str
+    model: str
+    input_tokens_bound: int
+    output_tokens: int | None = None
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """Leave to make one model call.
+
+    Attributes:
+        call_id: Names the call; it becomes the ``event_id`` of its usage.
+        output_tokens: Write this limit (all choices together) into the request; None: no
+            budget applies, the request stays as it is.
+    """
+
+    call_id: str
+    output_tokens: int | None = None
+
+
+class Gate(Protocol):
+    """The way to a model: asked before each call, it takes a hold on the budgets."""
+
+    async def __call__(self, plan: CallPlan) -> Grant:
+        """Admit one call.
+
+        Raises:
+            LimitReached: If a budget says no.
+            Unavailable: If the record cannot say; the call must not be made.
+        """
+        ...
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One turn's question.
+
+    Attributes:
+        body: A ``chat.completions`` request with all its messages, without fields of ours.
+            An agent changes a copy, never this.
+        gate: Asked before each model call.
+        stream: Whether the client takes server-sent events.
+        headers: To be sent on to an upstream, names in lower case.
+    """
+
+    body: dict[str, Any]
+    gate: Gate
+    stream: bool = False
+    headers: Headers = ()
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """The upstream's status and headers, names in lower case, hop-by-hop ones removed."""
+
+    status: int
+    headers: Headers
+
+
+class Wire(Struct, frozen=True, gc=False):
+    """Bytes for the client as the upstream sent them: whole SSE events, or the whole body."""
+
+    data: bytes
+
+
+class Text(Struct, frozen=True, gc=False):
+    """A piece of the answer's text."""
+
+    text: str
+
+
+class Reasoning(Struct, frozen=True, gc=False):
+    """A piece of the model's thinking, where it is shown."""
+
+    text: str
+
+
+class ToolCalled(Struct, frozen=True, gc=False):
+    """The model called a tool; ``arguments`` is JSON text."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class ToolReturned(Struct, frozen=True, gc=False):
+    """A tool that the agent itself ran gave its result."""
+
+    call_id: str
+    content: str
+
+
+class Completed(Struct, frozen=True, kw_only=True):
+    """The last event of a turn.
+
+    Attributes:
+        messages: What the turn added, as OpenAI-shaped messages in order.
+        calls: The usage of every model call, ``event_id`` from its grant.
+        finish_reason: The last ``finish_reason``, such as ``stop`` or ``tool_calls``.
+    """
+
+    messages: list[dict[str, Any]]
+    calls: list[NewUsage]
+    finish_reason: str
+
+
+Event = Head | Wire | Text | Reasoning | ToolCalled | ToolReturned | Completed
+
+
+class AgentFailed(Exception):
+    """A turn came to a bad end.
+
+    A granted call that stands neither in ``calls`` nor in ``unmade`` may have been billed,
+    and nobody knows how much: its hold stays until it expires.
+
+    Attributes:
+        error: What happened, for our error shape.
+        status: The HTTP status for the client, if nothing was sent to it yet.
+        body: The upstream's own error body, if it is OpenAI-shaped.
+        headers: Of the upstream's error, such as ``retry-after``.
+        messages: What the turn had added so far.
+        calls: The usage of every call that was billed, counted or estimated.
+        unmade: Ids of calls that were certainly not billed: never sent, or refused.
+    """
+
+    def __init__(
+        self,
+        error: HansardError,
+        *,
+        status: int = 502,
+        body: bytes | None = None,
+        headers: Headers = (),
+        messages: Sequence[dict[str, Any]] = (),
+        calls: Sequence[NewUsage] = (),
+        unmade: Sequence[str] = (),
+    ) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.status = status
+        self.body = body
+        self.headers = headers
+        self.messages = list(messages)
+        self.calls = list(calls)
+        self.unmade = tuple(unmade)
+
+
+class Agent(Protocol):
+    """Answers chat requests, many at a time; an async context manager."""
+
+    @property
+    def name(self) -> str:
+        """The agent's name in sessions and budgets."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Make ready."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go of connections."""
+        ...
+
+    def run(self, request: Request) -> AsyncGenerator[Event]:
+        """Answer one request.
+
+        The consumer may pause between events, and reads on to the end also when its own
+        client has gone. Closing the generator, or cancelling a wait for its next event, ends
+        the model call.
+
+        Raises:
+            AgentFailed: Where the turn comes to a bad end.
+            LimitReached: From the gate, before the first model call.
+            Unavailable: Likewise.
+            InvalidInput: If the request asks for something that this agent cannot do.
+        """
+        ...
+
+    async def models(self) -> list[dict[str, Any]]:
+        """List what a request may name as ``model``, as OpenAI model objects.
+
+        Raises:
+            AgentFailed: If an upstream does not tell.
+        """
+        ...
