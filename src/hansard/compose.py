@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from hansard.clock import now_us
 from hansard.core.actors import DEFAULT_TENANT, Actor
 from hansard.core.errors import InvalidInput
 
@@ -91,10 +92,9 @@ def _scheme(url: str) -> str:
 
 
 def _opener(url: str, retry_deadline_s: float) -> Callable[[], Database]:
-    from hansard.service.bound import system_clock
     from hansard.store.opening import open_database as open_store
 
     if urlsplit(url).scheme == "sqlite":
         path = sqlite_path(url)
-        return lambda: open_store(path, clock=system_clock, deadline_s=retry_deadline_s)
-    return lambda: open_store(url, clock=system_clock, deadline_s=retry_deadline_s)
+        return lambda: open_store(path, clock=now_us, deadline_s=retry_deadline_s)
+    return lambda: open_store(url, clock=now_us, deadline_s=retry_deadline_s)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hansard import Actor
+from hansard.clock import now_us
 from hansard.core.sessions import check_new_session
 from hansard.core.turns import check_turn
-from hansard.service.bound import system_clock
 from hansard.store.turns import Append
 from tests.faults.history import Sent
 
@@ -18,7 +18,7 @@ def make_append(sent: Sent, expected_seq: int | None = None) -> Append:
         turn_id=sent.turn_id,
         status="completed",
         expected_seq=expected_seq,
-        clock=system_clock,
+        clock=now_us,
     )
     session = check_new_session(
         session_id=sent.session_id,
@@ -30,7 +30,7 @@ def make_append(sent: Sent, expected_seq: int | None = None) -> Append:
         metadata=None,
         cost_data=None,
         messages=[],
-        clock=system_clock,
+        clock=now_us,
     )
     actor = Actor()
     return Append(actor, (actor.tenant_id, sent.session_id), turn, session)

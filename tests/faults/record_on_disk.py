@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import apsw
 
-from hansard.service.bound import system_clock
+from hansard.clock import now_us
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import Runner
 from hansard.store import turns
@@ -70,7 +70,7 @@ class DiskConnection(SqliteConnection):
 def open_on(disk: Disk, level: str = "FULL") -> DiskConnection:
     """Connect to the record on a disk, bringing it to the newest schema."""
     connection = DiskEngine(disk, level).connect()
-    migrate(connection, system_clock)
+    migrate(connection, now_us)
     return connection
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
+from hansard.clock import now_us
 from hansard.compose import open_database
-from hansard.service.bound import system_clock
 from hansard.service.sessions import DatabaseSessions
 from tests.faults.harness import Load, run
 from tests.faults.history import History
@@ -18,7 +18,7 @@ async def test_order_and_totals_hold_while_clocks_jump(record_url: str) -> None:
     rng = random.Random(10)
 
     def jumping_clock() -> int:
-        return system_clock() + rng.choice([-HOUR_US, 0, HOUR_US])
+        return now_us() + rng.choice([-HOUR_US, 0, HOUR_US])
 
     async def wait(history: History) -> None:
         await history.more(150)

@@ -12,8 +12,8 @@ import apsw
 import psycopg
 import pytest
 
+from hansard.clock import now_us
 from hansard.compose import open_database
-from hansard.service.bound import system_clock
 from tests.faults.crash_disk import Disk
 from tests.faults.harness import Load, attempt, run, seed_told, until
 from tests.faults.history import History, make_turn
@@ -67,7 +67,7 @@ async def test_deadlock_is_resolved_and_the_whole_is_run_again(
     cluster: PostgresCluster, cluster_url: str
 ) -> None:
     """A purge locks many sessions; the other side is never the one that gives way."""
-    later_us = system_clock() + 10**6
+    later_us = now_us() + 10**6
     async with open_database(cluster_url) as record:
         for name in ("a", "b"):
             await record.create(session_id=name, messages=dialogue(3))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hansard.clock import now_us
 from hansard.compose import open_database, sqlite_path
-from hansard.service.bound import system_clock
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import Runner
 from hansard.store import turns
@@ -32,7 +32,7 @@ async def test_migration_under_load_is_not_noticed(record_url: str) -> None:
     sqlite = record_url.startswith("sqlite")
     url = record_url if sqlite else with_settings(record_url, lock_timeout="1s")
     connection = make_engine(_place(url), deadline_s=DEADLINE_S).connect()
-    migrate(connection, system_clock, to_version=FIRST)
+    migrate(connection, now_us, to_version=FIRST)
     connection.close()
 
     async def move_forward(history: History) -> None:

@@ -17,9 +17,9 @@ from functools import partial
 import pytest
 
 from hansard import Actor, Conflict, NotFound, Unavailable
+from hansard.clock import now_us
 from hansard.core.sessions import SessionChanges
 from hansard.core.strict_json import loads
-from hansard.service.bound import system_clock
 from hansard.store import events, messages, sessions, turns
 from hansard.store.database import Tx
 from hansard.store.jobs import DEFERRED, Outcome
@@ -57,7 +57,7 @@ class Stage:
 def stage() -> Iterator[Stage]:
     """A database in memory, and threads."""
     with closing(SqliteConnection(":memory:", 1.0, Counter())) as connection:
-        migrate(connection, system_clock)
+        migrate(connection, now_us)
         with ThreadPoolExecutor(PROCESSES + 2) as threads:
             yield Stage(connection.script(lambda bare: bare), threads)
 

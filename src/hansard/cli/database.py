@@ -13,7 +13,7 @@ from hansard.cli import databases, payloads, records, texts
 from hansard.cli.errors import EXIT_ERROR, RecordCommand
 from hansard.cli.files import placed_whole
 from hansard.cli.options import as_json, takes_settings
-from hansard.cli.times import wall_clock
+from hansard.clock import now_us
 from hansard.core.errors import Corrupt
 from hansard.settings import Settings
 
@@ -38,7 +38,7 @@ def migrate(given: Settings, *, as_json: bool) -> None:
     from hansard.store.migrate import migrate  # noqa: PLC0415
 
     with _connected(given) as (engine, connection):
-        done = migrate(connection, wall_clock)
+        done = migrate(connection, now_us)
         state = read_schema_state(connection, engine.dialect)
     if as_json:
         payloads.write({"schema_version": state.version, "applied": done})

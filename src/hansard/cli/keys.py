@@ -10,7 +10,8 @@ from hansard.cli import databases, payloads, texts
 from hansard.cli.errors import RecordCommand
 from hansard.cli.options import as_json, ask, confirmed, takes_settings
 from hansard.cli.texts import Column
-from hansard.cli.times import AHEAD, wall_clock
+from hansard.cli.times import AHEAD
+from hansard.clock import now_us
 from hansard.core.actors import SCOPE_ALL_SESSIONS
 from hansard.core.keys import ApiKey
 from hansard.settings import Settings
@@ -120,9 +121,7 @@ def _service(given: Settings, record: DatabaseSessions) -> KeyService:
 
 def _row(item: ApiKey) -> tuple[str, ...]:
     until = item.expires_at_us
-    state = (
-        "revoked" if item.revoked_at_us else "valid" if item.is_valid(wall_clock()) else "expired"
-    )
+    state = "revoked" if item.revoked_at_us else "valid" if item.is_valid(now_us()) else "expired"
     return (
         item.key_id,
         item.owner,

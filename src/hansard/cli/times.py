@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
+from hansard.clock import now_us
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import Clock
 from hansard.core.times import parse_us
@@ -16,11 +16,6 @@ from hansard.core.times import parse_us
 _AGO = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-
-def wall_clock() -> int:
-    """The present time in microseconds since 1970, UTC."""
-    return time.time_ns() // 1000
 
 
 class Moment(click.ParamType[int]):
@@ -32,7 +27,7 @@ class Moment(click.ParamType[int]):
 
     name = "time"
 
-    def __init__(self, direction: int, clock: Clock = wall_clock) -> None:
+    def __init__(self, direction: int, clock: Clock = now_us) -> None:
         self.direction = direction
         self._clock = clock
 

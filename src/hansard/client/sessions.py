@@ -9,7 +9,6 @@ caller is told with ``Unavailable`` and looks before it acts.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from hansard.client import bodies, composed, paths, wire
 from hansard.client.retries import RetryPolicy
 from hansard.client.streams import follow
 from hansard.client.transport import Transport, Upload
+from hansard.clock import now_us
 from hansard.core import strict_json
 from hansard.core.documents import ImportReport
 from hansard.core.errors import InvalidInput
@@ -51,10 +51,6 @@ _MISSING: Final = frozenset({404})
 _PAGE = 500  # messages fetched at once while iterating
 
 
-def _wall_clock() -> int:
-    return time.time_ns() // 1000
-
-
 class RemoteSessions:
     """A ``SessionService`` on a Hansard server.
 
@@ -75,7 +71,7 @@ class RemoteSessions:
         timeout_s: float = 30.0,
         retry_deadline_s: float = 10.0,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
-        clock: Clock = _wall_clock,
+        clock: Clock = now_us,
         carrier: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._retries = replace(retries, deadline_s=retry_deadline_s)

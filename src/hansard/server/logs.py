@@ -16,8 +16,8 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
+from hansard.clock import now_us
 from hansard.core.times import format_us
-from hansard.service.bound import system_clock
 from hansard.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -102,4 +102,4 @@ class _Console:
 
 def _to_json(_logger: object, level: str, event: EventDict) -> bytes:
     """Write one line: the three common processors in one, at half their cost."""
-    return _encode({"time": format_us(system_clock()), "level": level, **event})
+    return _encode({"time": format_us(now_us()), "level": level, **event})

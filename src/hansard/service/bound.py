@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from hansard.clock import now_us
 from hansard.core.actors import Actor
 from hansard.core.ids import Clock, check_id
 from hansard.core.sessions import NewSession, Session, check_new_session
@@ -17,16 +17,11 @@ T = TypeVar("T")
 MessageList = Sequence[Mapping[str, Any]]
 
 
-def system_clock() -> int:
-    """The present time in microseconds since 1970, UTC."""
-    return time.time_ns() // 1000
-
-
 class Bound:
     """A database, an actor and a clock."""
 
     def __init__(
-        self, runner: Runner, *, actor: Actor | None = None, clock: Clock = system_clock
+        self, runner: Runner, *, actor: Actor | None = None, clock: Clock = now_us
     ) -> None:
         self.runner = runner
         self.actor = actor or Actor()

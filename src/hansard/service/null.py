@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hansard.clock import now_us
 from hansard.core.digest import GENESIS
 from hansard.core.documents import ImportReport
 from hansard.core.events import Event
@@ -28,13 +29,12 @@ from hansard.core.sessions import (
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt, check_append, check_turn
 from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, check_usage
 from hansard.core.windows import check_window
-from hansard.service.bound import system_clock
 
 
 class NullSessions:
     """Implements ``SessionService`` nowhere; arguments are checked as everywhere."""
 
-    def __init__(self, *, clock: Clock = system_clock) -> None:
+    def __init__(self, *, clock: Clock = now_us) -> None:
         self._clock = clock
 
     async def __aenter__(self) -> Self:
