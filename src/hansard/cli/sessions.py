@@ -16,7 +16,7 @@ from hansard.cli.times import AGO
 from hansard.core.messages import Message
 from hansard.core.money import format_usd
 from hansard.core.paging import LIMIT_MAX
-from hansard.core.sessions import SORTS, Session, SessionQuery
+from hansard.core.sessions import SORTS, Session, SessionQuery, check_filters
 from hansard.face import SessionService
 from hansard.settings import Settings
 
@@ -68,7 +68,7 @@ def list_sessions(
     """
 
     async def act(record: SessionService) -> None:
-        found = _iter_sessions(record, SessionQuery(**filters), limit)  # type: ignore[arg-type]  # named as the options are
+        found = _iter_sessions(record, check_filters(filters), limit)
         if as_json:
             async for session in found:
                 payloads.write(payloads.summary(session))

@@ -40,6 +40,7 @@ from hansard.core.sessions import (
     UpdateReceipt,
     Verification,
     check_changes,
+    check_filters,
     check_new_session,
 )
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt, check_append, check_seq, check_turn
@@ -131,7 +132,7 @@ class RemoteSessions:
 
     async def list(self, query: SessionQuery | None = None, /, **filters: Any) -> Page[Session]:
         """See ``SessionService.list``; ``system_prompt`` and ``cost_data`` are left out."""
-        asked = query or _query(filters)
+        asked = query or check_filters(filters)
         answer = await self._transport.call(paths.LIST_SESSIONS, query=bodies.list_query(asked))
         return wire.read(answer.body, wire.read_page("sessions", wire.read_session))
 
@@ -380,10 +381,3 @@ class RemoteSessions:
         """Followed across reconnects, until the server is silent past the deadline."""
         check_seq(since, "since")
         return follow(self._transport, self._retries, session_id, since)
-
-
-def _query(filters: Mapping[str, Any]) -> SessionQuery:
-    try:
-        return SessionQuery(**filters)
-    except TypeError as exc:
-        raise InvalidInput("no such filter", code="invalid_filter") from exc

@@ -232,6 +232,18 @@ def check_changes(
     )
 
 
+def check_filters(filters: Mapping[str, Any]) -> SessionQuery:
+    """Make a query of what a caller named.
+
+    Raises:
+        InvalidInput: ``invalid_filter`` for a name that no filter has, or as ``SessionQuery``.
+    """
+    try:
+        return SessionQuery(**filters)
+    except TypeError as exc:
+        raise InvalidInput("no such filter", code="invalid_filter") from exc
+
+
 def check_object(value: Mapping[str, Any] | None, field: str) -> dict[str, Any]:
     """Return a copy of a JSON object that the record can hold; None is an empty one."""
     if value is None:

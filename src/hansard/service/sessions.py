@@ -18,7 +18,7 @@ from typing import Any, Self
 from hansard.core.actors import Actor
 from hansard.core.documents import ImportReport
 from hansard.core.durability import Finding
-from hansard.core.errors import Conflict, InvalidInput, NotFound
+from hansard.core.errors import Conflict, NotFound
 from hansard.core.events import Event
 from hansard.core.ids import check_id
 from hansard.core.messages import check_messages
@@ -33,6 +33,7 @@ from hansard.core.sessions import (
     UpdateReceipt,
     Verification,
     check_changes,
+    check_filters,
     check_new_session,
 )
 from hansard.core.times import check_us
@@ -107,7 +108,7 @@ class DatabaseSessions(Turns, Lineage):
         return True
 
     async def list(self, query: SessionQuery | None = None, /, **filters: Any) -> Page[Session]:
-        query = query or _query(filters)
+        query = query or check_filters(filters)
         scope = [self.actor.tenant_id, self.actor.owner, query.sort]
         secret = self.runner.database.secret
         position = None if query.cursor is None else read_cursor(secret, scope, query.cursor)
@@ -238,13 +239,6 @@ class DatabaseSessions(Turns, Lineage):
 
     async def _purge(self, found: Sequence[Untouched], before_us: int) -> Sequence[Untouched]:
         return await self.runner.write(lambda tx: _purge(tx, self.actor, found, before_us))
-
-
-def _query(filters: Mapping[str, Any]) -> SessionQuery:
-    try:
-        return SessionQuery(**filters)
-    except TypeError as exc:
-        raise InvalidInput("no such filter", code="invalid_filter") from exc
 
 
 def _create(tx: Tx, actor: Actor, new: NewSession) -> Session:
