@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from hansard.core.messages import StoredMessage
-from hansard.core.windows import REACH, Cut, Window
+from hansard.core.windows import REACH, Cut, Window, is_safe_start
 from tests.samples import Body, assistant, user
 
 
@@ -19,7 +19,7 @@ def stored(body: Body) -> StoredMessage:
         seq=0,
         message_id="m",
         turn_id=None,
-        role=body["role"],
+        role=body.get("role"),
         text=text,
         created_at_us=0,
         digest=b"",
@@ -59,6 +59,31 @@ def count_function_calls(run: Callable[[], object]) -> int:
     finally:
         sys.setprofile(before)
     return count
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1"}]},
+        {"type": "function_call_output", "call_id": "c1", "output": "ok"},
+    ],
+)
+def test_answer_of_a_tool_starts_no_window(body: Body) -> None:
+    assert not is_safe_start(stored(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"role": "user", "content": 'what is a "tool_result"?'},
+        {"role": "assistant", "tool_calls": [{"id": "c1"}], "content": None},
+        {"type": "function_call", "call_id": "c1"},
+        {},
+    ],
+)
+def test_anything_else_starts_one(body: Body) -> None:
+    assert is_safe_start(stored(body))
 
 
 def test_cost_of_many_results_does_not_multiply_with_the_messages_before() -> None:

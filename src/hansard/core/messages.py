@@ -1,7 +1,4 @@
-"""Messages: one JSON object each, kept as given, numbered without gaps from 0.
-
-A window is cut only where no tool call is separated from its results, see ``is_safe_start``.
-"""
+"""Messages: one JSON object each, kept as given, numbered without gaps from 0."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from hansard.core.errors import InvalidInput
 from hansard.core.ids import Clock, make_ulids
 
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
-_TOOL_ANSWERS: Final = ('"tool_result"', '"function_call_output"')  # types of parts, of items
 MESSAGES_MAX = 1_000_000  # in one call; keeps a history countable and a body finite
 
 
@@ -57,6 +53,18 @@ class Message:
     created_at_us: int
     digest: str
 
+    def stored(self) -> StoredMessage:
+        """The message as its row holds it; the inverse of ``StoredMessage.parsed``."""
+        return StoredMessage(
+            seq=self.seq,
+            message_id=self.message_id,
+            turn_id=self.turn_id,
+            role=self.role,
+            text=strict_json.dumps(self.body),
+            created_at_us=self.created_at_us,
+            digest=bytes.fromhex(self.digest),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
@@ -96,11 +104,6 @@ def check_messages(messages: Sequence[Mapping[str, Any]], clock: Clock) -> list[
 def check_any_messages(messages: Sequence[Mapping[str, Any]], clock: Clock) -> list[NewMessage]:
     """Check messages of a whole-list save: any JSON objects, as existing clients send them."""
     return _check(messages, clock, any_role=True)
-
-
-def is_safe_start(message: StoredMessage) -> bool:
-    """Tell whether a window may begin here: not with a tool's answer to an earlier call."""
-    return message.role != "tool" and not any(mark in message.text for mark in _TOOL_ANSWERS)
 
 
 def _check(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hansard.core.errors import InvalidInput
-from hansard.core.messages import StoredMessage, is_safe_start
+from hansard.core.messages import StoredMessage
 from hansard.core.paging import LIMIT_MAX
 
 UNITS: Final = ("messages", "turns", "tokens")
@@ -32,6 +32,7 @@ BYTES_PER_TOKEN: Final = 4  # of JSON, about; there is no tokenizer for every mo
 STEP: Final = 64  # messages looked at in one go where it is open how many there will be
 REACH: Final = 256  # messages before a result among which its call is looked for
 
+_TOOL_ANSWERS: Final = ('"tool_result"', '"function_call_output"')  # types of parts, of items
 _RESULT = re.compile(r'"(?:tool_call_id|tool_use_id)":"([^"\\]+)"')
 _CALL = re.compile(r'"id":"([^"\\]+)"')
 _CALL_OR_OUTPUT = re.compile(r'"call_id":"([^"\\]+)"')
@@ -60,6 +61,11 @@ def check_window(count: int, unit: str) -> Window:
             f"a number of {unit} must be a whole number from 1 to {most}", code="invalid_limit"
         )
     return Window(count, unit)
+
+
+def is_safe_start(message: StoredMessage) -> bool:
+    """Tell whether a window may begin here: not with a tool's answer to an earlier call."""
+    return message.role != "tool" and not any(mark in message.text for mark in _TOOL_ANSWERS)
 
 
 def estimate_tokens(text: str) -> int:
