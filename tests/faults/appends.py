@@ -20,17 +20,6 @@ def make_append(sent: Sent, expected_seq: int | None = None) -> Append:
         expected_seq=expected_seq,
         clock=now_us,
     )
-    session = check_new_session(
-        session_id=sent.session_id,
-        owner=None,
-        agent=None,
-        title=None,
-        model=None,
-        system_prompt=None,
-        metadata=None,
-        cost_data=None,
-        messages=[],
-        clock=now_us,
-    )
+    session = check_new_session(session_id=sent.session_id, clock=now_us)
     actor = Actor()
     return Append(actor, (actor.tenant_id, sent.session_id), turn, session)

@@ -13,9 +13,7 @@ from tests import json_values
 
 
 def check(**changes: Any) -> Any:
-    names = ("session_id", "owner", "agent", "title", "model", "system_prompt", "metadata")
-    given = {**dict.fromkeys((*names, "cost_data")), "messages": [], "clock": lambda: 1, **changes}
-    return check_new_session(**given)
+    return check_new_session(**changes, clock=lambda: 1)
 
 
 def test_absent_parts_are_empty() -> None:

@@ -107,7 +107,6 @@ class RemoteSessions:
         """The id is made here unless one is given."""
         new = check_new_session(
             session_id=session_id,
-            owner=None,
             agent=agent,
             title=title,
             model=model,

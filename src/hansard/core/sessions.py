@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -77,7 +77,7 @@ class NewSession:
     system_prompt: str | None
     metadata: str
     cost_data: str
-    messages: list[NewMessage]
+    messages: Sequence[NewMessage]
     at_us: int
 
 
@@ -182,15 +182,15 @@ class PurgeReport:
 
 def check_new_session(
     *,
-    session_id: str | None,
-    owner: str | None,
-    agent: str | None,
-    title: str | None,
-    model: str | None,
-    system_prompt: str | None,
-    metadata: Mapping[str, Any] | None,
-    cost_data: Mapping[str, Any] | None,
-    messages: list[NewMessage],
+    session_id: str | None = None,
+    owner: str | None = None,
+    agent: str | None = None,
+    title: str | None = None,
+    model: str | None = None,
+    system_prompt: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    cost_data: Mapping[str, Any] | None = None,
+    messages: Sequence[NewMessage] = (),
     clock: Clock,
 ) -> NewSession:
     """Check a session before it is made; an absent id is made.

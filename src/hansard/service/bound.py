@@ -42,15 +42,4 @@ class Bound:
 
     def bare_session(self, session_id: str) -> NewSession:
         """A session to be made on the way, with nothing but its id and owner."""
-        return check_new_session(
-            session_id=session_id,
-            owner=self.actor.owner,
-            agent=None,
-            title=None,
-            model=None,
-            system_prompt=None,
-            metadata=None,
-            cost_data=None,
-            messages=[],
-            clock=self.clock,
-        )
+        return check_new_session(session_id=session_id, owner=self.actor.owner, clock=self.clock)
