@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from hansard.core import strict_json
 from hansard.core.errors import LimitReached, NotFound
 from hansard.core.ids import check_id
-from hansard.core.messages import Message, StoredMessage
+from hansard.core.messages import Message
 from hansard.core.paging import LIMIT_MAX, check_limit
 from hansard.core.sessions import PurgeReport
 from hansard.core.times import check_us
@@ -44,7 +43,7 @@ async def tail(record: SessionService, session_id: str, window: Window) -> tuple
     while not cut.found:
         before = found[-1].seq if found else None
         page = await record.list_messages(session_id, before=before, limit=cut.step, order="desc")
-        cut.show(map(_stored, page.items), first=page.next_cursor is None)
+        cut.show(map(Message.stored, page.items), first=page.next_cursor is None)
         found += page.items
     return tuple(reversed(found[: cut.length]))
 
@@ -67,15 +66,3 @@ async def purge(record: SessionService, updated_before_us: int, *, dry_run: bool
         if page.next_cursor is None:
             return PurgeReport(sessions=sessions, messages=messages, dry_run=dry_run)
         cursor = page.next_cursor
-
-
-def _stored(message: Message) -> StoredMessage:
-    return StoredMessage(
-        seq=message.seq,
-        message_id=message.message_id,
-        turn_id=message.turn_id,
-        role=message.role,
-        text=strict_json.dumps(message.body),
-        created_at_us=message.created_at_us,
-        digest=bytes.fromhex(message.digest),
-    )
