@@ -1,0 +1,225 @@
+"""What a client sent, beside what is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hansard.core import strict_json
+from hansard.core.digest import GENESIS, chain
+from hansard.core.errors import InvalidInput
+from hansard.core.history import Relation, continues, is_whole, plain, relate
+
+Body = dict[str, Any]
+
+SYSTEM: Body = {"role": "system", "content": "Be brief."}
+CALL: Body = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city": "Ulm", "days": 2}'},
+}
+
+
+def user(text: str) -> Body:
+    return {"role": "user", "content": text}
+
+
+def says(text: str) -> Body:
+    return {"role": "assistant", "content": text}
+
+
+HELD = [SYSTEM, user("1"), says("one"), user("2"), says("two")]
+
+OTHER_WORDS = [
+    ({"role": "assistant", "content": "x"}, {"role": "assistant", "content": "x", "refusal": None}),
+    (
+        {"role": "assistant", "content": "x"},
+        {"role": "assistant", "content": "x", "tool_calls": []},
+    ),
+    (
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {
+                    **CALL,
+                    "index": 0,
+                    "function": {"name": "weather", "arguments": '{"days":2,"city":"Ulm"}'},
+                }
+            ],
+        },
+    ),
+    (user("x"), {"role": "user", "content": [{"type": "text", "text": "x"}]}),
+    (
+        user("x"),
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}],
+        },
+    ),
+    (
+        {"role": "assistant", "content": "x", "annotations": [{"url": "u"}], "reasoning": "r"},
+        {"role": "assistant", "content": "x"},
+    ),
+]
+
+DIFFERENT = [
+    (user("x"), user("y")),
+    (user("x"), says("x")),
+    (says("x"), {"role": "assistant", "content": None, "refusal": "x"}),
+    (
+        {"role": "tool", "tool_call_id": "a", "content": "x"},
+        {"role": "tool", "tool_call_id": "b", "content": "x"},
+    ),
+    (
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "assistant", "tool_calls": [{**CALL, "id": "c2"}]},
+    ),
+    (user("x"), {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "file"}]}),
+]
+
+
+def test_first_messages_are_all_new() -> None:
+    assert relate([], [SYSTEM, user("1")]) == Relation(keeps_history=True, new_from=0)
+
+
+def test_client_that_keeps_the_history_adds_its_end() -> None:
+    assert relate(HELD, [*HELD, user("3")]) == Relation(keeps_history=True, new_from=5)
+
+
+def test_client_that_sends_what_is_new_has_the_history_before_it() -> None:
+    assert relate(HELD, [user("3")]) == Relation(keeps_history=False, new_from=0)
+
+
+def test_instructions_are_not_repeated() -> None:
+    assert relate(HELD, [SYSTEM, user("3")]) == Relation(keeps_history=False, new_from=1)
+    other = {"role": "system", "content": "Be long."}
+    assert relate(HELD, [other, user("3")]) == Relation(keeps_history=False, new_from=0)
+
+
+@pytest.mark.parametrize("asked", [[user("3")], [user("3"), user("4")]])
+@pytest.mark.parametrize("before", [[], [SYSTEM]])
+def test_question_without_an_answer_is_not_repeated(asked: list[Body], before: list[Body]) -> None:
+    sent = [*before, *asked]
+    assert relate([*HELD, *asked], sent) == Relation(keeps_history=False, new_from=len(sent))
+
+
+def test_same_question_after_an_answer_is_new() -> None:
+    held = [user("1"), says("one")]
+    assert relate(held, [user("1")]) == Relation(keeps_history=False, new_from=0)
+
+
+def test_history_without_its_beginning_is_recognised() -> None:
+    sent = [*HELD[2:], user("3")]
+    assert relate(HELD, sent) == Relation(keeps_history=True, new_from=3)
+    assert relate(HELD, [SYSTEM, *HELD[3:], user("3")]) == Relation(keeps_history=True, new_from=3)
+
+
+def test_history_that_went_another_way_is_recorded_from_there() -> None:
+    edited = [SYSTEM, user("1"), says("one"), user("two?"), says("2"), user("3")]
+    assert relate(HELD, edited) == Relation(keeps_history=True, new_from=3)
+    summed_up = [SYSTEM, user("so far: 1"), user("2"), says("two"), user("3")]
+    assert relate(HELD, summed_up) == Relation(keeps_history=True, new_from=1)
+
+
+def test_client_says_which_it_is() -> None:
+    again = [SYSTEM, user("1")]
+    assert relate(HELD, again, "full") == Relation(keeps_history=True, new_from=2)
+    assert relate(HELD, [*HELD, user("3")], "new") == Relation(keeps_history=False, new_from=1)
+    with pytest.raises(InvalidInput):
+        relate(HELD, again, "some")
+
+
+def test_whole_history_is_told_without_the_record() -> None:
+    assert not is_whole([SYSTEM, user("1")])
+    assert is_whole([user("1"), says("one"), user("2")])
+    assert is_whole([user("1")], "full")
+    assert not is_whole([user("1"), says("one"), user("2")], "new")
+
+
+@pytest.mark.parametrize(("stored", "sent"), OTHER_WORDS)
+def test_same_message_in_other_words(stored: Body, sent: Body) -> None:
+    assert relate([user("0"), stored], [user("0"), sent, user("1")]).new_from == 2
+    assert relate([user("0"), sent], [user("0"), stored, user("1")]).new_from == 2
+
+
+@pytest.mark.parametrize(("stored", "sent"), DIFFERENT)
+def test_other_message(stored: Body, sent: Body) -> None:
+    assert relate([user("0"), stored], [user("0"), sent, user("1")], "full").new_from == 1
+
+
+@pytest.mark.parametrize("odd", [5, "calls", {"a": 1}, [1, None]])
+def test_message_of_odd_shape_is_compared_too(odd: Any) -> None:
+    message = {"role": "assistant", "content": odd, "tool_calls": odd, "function_call": odd}
+    assert relate([message], [message, user("1")]).new_from == 1
+
+
+def digest_of(messages: list[Body]) -> str:
+    digests = chain(GENESIS, map(strict_json.canonicalize, messages))
+    return (digests[-1] if digests else GENESIS).hex()
+
+
+def test_digest_tells_a_beginning() -> None:
+    digest = digest_of(HELD)
+    assert continues([*HELD, user("3")], len(HELD), digest)
+    assert continues(HELD, len(HELD), digest)
+    assert continues([user("1")], 0, digest_of([]))
+    assert not continues(HELD[:-1], len(HELD), digest)
+    assert not continues([*HELD[:-1], says("three")], len(HELD), digest)
+    wordy = {**HELD[2], "refusal": None, "annotations": []}
+    assert continues([*HELD[:2], wordy, *HELD[3:]], len(HELD), digest)
+    assert plain(wordy) == HELD[2]
+
+
+texts = st.sampled_from("abc")
+messages = st.one_of(texts.map(user), texts.map(says), st.just(SYSTEM))
+lists = st.lists(messages, max_size=8)
+
+
+@given(lists, lists)
+def test_digest_agrees_with_the_messages(held: list[Body], sent: list[Body]) -> None:
+    begins = sent[: len(held)] == held
+    assert continues(sent, len(held), digest_of(held)) == begins
+    if begins:
+        assert relate(held, sent) == Relation(keeps_history=True, new_from=len(held))
+
+
+@given(lists, lists)
+def test_part_that_is_kept_is_the_longest(held: list[Body], sent: list[Body]) -> None:
+    relation = relate(held, sent, "full")
+    shared = 0
+    while shared < min(len(held), len(sent)) and held[shared] == sent[shared]:
+        shared += 1
+    ends = [
+        size
+        for size in range(min(len(held), len(sent)) - shared + 1)
+        if sent[shared : shared + size] == held[len(held) - size :] and size <= len(held) - shared
+    ]
+    assert relation == Relation(keeps_history=True, new_from=shared + max(ends) if held else 0)
+
+
+@given(st.data())
+def test_client_that_keeps_what_it_likes_is_recorded_once(data: st.DataObject) -> None:
+    """It may cut its beginning off; from then on only what it adds is new."""
+    held: list[Body] = []
+    kept: list[Body] = []
+    for number in range(6):
+        kept = kept[data.draw(st.integers(0, max(len(kept) - 1, 0))) :]
+        kept = [*kept, user(f"question {number}")]
+        relation = relate(held, kept, "full")
+        assert kept[relation.new_from :] == kept[-1:]
+        answer = says(f"answer {number}")
+        held += [*kept[relation.new_from :], answer]
+        kept = [*kept, answer]
+
+
+@given(lists, lists, st.sampled_from(["auto", "full", "new"]))
+def test_nothing_that_is_new_is_lost(held: list[Body], sent: list[Body], way: str) -> None:
+    relation = relate(held, sent, way)
+    dropped = sent[: relation.new_from]
+    assert all(message in held for message in dropped)
+    assert 0 <= relation.new_from <= len(sent)
