@@ -101,7 +101,7 @@ class Lanes:
         """
         if self._backlog:
             with self._lock:
-                self._wake(-(-len(self._free) // self._most))
+                self._wake(self._count_takers())
 
     def close(self) -> None:
         """Say that no more jobs will come."""
@@ -125,7 +125,7 @@ class Lanes:
         with self._lock:
             for key in {job.key for job in jobs if job.key is not None}:
                 self._free.extend(self._held.pop(key))
-            others = -(-len(self._free) // self._most) - 1  # this thread takes more itself
+            others = self._count_takers() - 1  # this thread takes more itself
             self._wake(self._sleepers if self._is_closed else others)
 
     def _add(self, job: Job) -> None:
@@ -134,6 +134,10 @@ class Lanes:
             self._held[job.key].append(job)
         else:
             self._free.append(job)
+
+    def _count_takers(self) -> int:
+        """Count the threads that it needs to take all jobs that are free."""
+        return -(-len(self._free) // self._most)
 
     def _wake(self, most: int) -> None:
         for _ in range(min(most, self._sleepers)):
