@@ -26,7 +26,7 @@ from hansard.core.documents import (
     ImportedSession,
 )
 from hansard.core.errors import Corrupt
-from hansard.core.ids import Clock, make_ulid
+from hansard.core.ids import NOISE, Clock, make_ulid
 from hansard.core.messages import ROLES, NewMessage
 from hansard.core.sessions import NewSession
 from hansard.core.turns import TurnReceipt
@@ -141,11 +141,12 @@ def _message_rows(
 
 def _new_message(message: DocumentMessage, now_us: int) -> NewMessage:
     role = message.body.get("role")
+    text, canonical = strict_json.write(message.body)
     return NewMessage(
-        message.message_id or "msg_" + make_ulid(now_us),
+        message.message_id or "msg_" + make_ulid(now_us, NOISE),
         role if isinstance(role, str) and role in ROLES else None,
-        strict_json.dumps(message.body),
-        strict_json.canonicalize(message.body),
+        text,
+        canonical,
         now_us if message.created_at_us is None else message.created_at_us,
     )
 
