@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from hansard.core.errors import InvalidInput
+from hansard.core.strict_json import exact
 
 ID_MAX = 128
 
@@ -47,7 +48,7 @@ def check_id(value: object, noun: str) -> str:
             code="invalid_id",
             field=noun,
         )
-    return value if type(value) is str else str.__str__(value)
+    return exact(value)
 
 
 def check_strict_id(value: object, noun: str) -> str:
@@ -58,7 +59,7 @@ def check_strict_id(value: object, noun: str) -> str:
             code="invalid_id",
             field=noun,
         )
-    return value if type(value) is str else str.__str__(value)
+    return exact(value)
 
 
 def make_ulid(now_us: int, entropy: EntropySource = os.urandom) -> str:
