@@ -21,7 +21,7 @@ from hansard.server.auth import Everybody
 from hansard.server.calls import Call, Handler, Reply, Stream
 from hansard.server.context import Context
 from hansard.server.edge import Edge
-from hansard.server.endpoints import Endpoint
+from hansard.server.endpoint import Endpoint
 from hansard.server.logs import make_log
 from hansard.server.operation import Resource
 from hansard.settings import ServerSettings, Settings

@@ -15,7 +15,8 @@ from hansard.server.calls import to_json
 from hansard.server.context import Context
 from hansard.server.docs import to_html
 from hansard.server.edge import Edge
-from hansard.server.endpoints import ENDPOINTS, Endpoint
+from hansard.server.endpoint import Endpoint
+from hansard.server.endpoints import ENDPOINTS
 from hansard.server.jwks import FETCH_MAX_S, IssuerKeys
 from hansard.server.logs import Log, make_log
 from hansard.server.oidc import TokenHolders

@@ -7,10 +7,7 @@ The paths that are asked most stand first, because the router tries them in this
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
-
-from msgspec import Struct
 
 from hansard.server import (
     answers,
@@ -23,102 +20,16 @@ from hansard.server import (
     turns,
     usage,
 )
-from hansard.server.calls import Handler
-from hansard.server.requests import JSON_TYPES
+from hansard.server.endpoint import (
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    LAST_EVENT_ID,
+    PREFER,
+    Body,
+    Endpoint,
+)
 
 _SESSION: Final = "/v1/sessions/{session_id}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """What a call takes.
-
-    Attributes:
-        shape: None for bytes that the handler reads itself.
-        large: A whole history, for which the larger limit holds.
-    """
-
-    shape: type[Struct] | None
-    required: bool = True
-    large: bool = False
-    media_types: frozenset[bytes] = JSON_TYPES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """A request header that a call heeds."""
-
-    name: str
-    text: str
-    pattern: str
-
-
-IF_MATCH: Final = Header(
-    name="If-Match",
-    text="ETag of the version that must still be there.",
-    pattern=r'^("[0-9]{1,18}"|\*)$',
-)
-PREFER: Final = Header(
-    name="Prefer",
-    text="`return=minimal` leaves the history out.",
-    pattern=r"^return=(minimal|representation)$",
-)
-IDEMPOTENCY_KEY: Final = Header(
-    name="Idempotency-Key",
-    text="The turn's id, instead of in the body.",
-    pattern=r"^[A-Za-z0-9_\-:.]{1,128}$",
-)
-LAST_EVENT_ID: Final = Header(
-    name="Last-Event-ID",
-    text="The last event seen; counts more than `since`.",
-    pattern=r"^[0-9]{1,15}$",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """One row.
-
-    Attributes:
-        name: Stable name of the operation.
-        answer: Shape of the body; None if there is none, or it is not of one shape.
-        status: On success, unless the handler says otherwise.
-        also: Other statuses of success, and what they mean.
-        errors: Statuses of failure beside those that follow from the rest of the row.
-        media_type: Of the answer, where it is not JSON.
-        open: Needs no credentials.
-    """
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    handler: Handler
-    query: type[Struct] = bodies.NoQuery
-    body: Body | None = None
-    headers: tuple[Header, ...] = ()
-    answer: type[Struct] | None = None
-    status: int = 200
-    also: tuple[tuple[int, str], ...] = ()
-    errors: tuple[int, ...] = ()
-    media_type: str = "application/json"
-    open: bool = False
-
-    @property
-    def safe(self) -> bool:
-        """Whether the call changes nothing."""
-        return self.method in {"GET", "HEAD"}
-
-    @property
-    def conditional(self) -> bool:
-        """Whether the call heeds ``If-Match``."""
-        return IF_MATCH in self.headers
-
-    @property
-    def noun(self) -> str:
-        """What the call is about: the module of its handler."""
-        return self.handler.__module__.rpartition(".")[2]
-
 
 ENDPOINTS: Final = (
     Endpoint(

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from hansard.server.answers import Failure
 from hansard.server.bodies import Id
-from hansard.server.endpoints import Body, Endpoint
+from hansard.server.endpoint import Body, Endpoint
 
 Json = dict[str, Any]
 
@@ -93,7 +93,9 @@ def _request_body(body: Body) -> Json:
 def _responses(endpoint: Endpoint, *, secured: bool) -> Json:
     content: Json = {endpoint.media_type: {}}
     if endpoint.answer is not None:
-        content[endpoint.media_type]["schema"] = _ref(endpoint.answer)
+        one = _ref(endpoint.answer)
+        schema = {"type": "array", "items": one} if endpoint.listed else one
+        content[endpoint.media_type]["schema"] = schema
     empty = endpoint.method == "HEAD" or endpoint.status == HTTPStatus.NO_CONTENT
     responses: Json = {}
     for status, text in ((endpoint.status, "Done."), *endpoint.also):

@@ -18,7 +18,7 @@ from hansard.core.errors import InvalidInput
 from hansard.server.auth import check_local, check_single
 from hansard.server.calls import Call, Reply
 from hansard.server.context import Context
-from hansard.server.endpoints import Endpoint
+from hansard.server.endpoint import Endpoint
 from hansard.server.queries import QueryReader
 from hansard.server.requests import (
     RequestHeaders,
