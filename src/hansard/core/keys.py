@@ -57,10 +57,10 @@ def read_key(text: str) -> tuple[str, str, str]:
     Raises:
         Unauthorized: If it does not look like a key.
     """
-    parts = text.rsplit(".", 2) if len(text) <= KEY_LENGTH_MAX else []
-    if len(parts) != 3 or not parts[0].startswith(f"{PREFIX}."):  # noqa: PLR2004 - see above
-        raise Unauthorized("not a valid API key")
-    return parts[0].removeprefix(f"{PREFIX}."), parts[1], parts[2]
+    match text.rsplit(".", 2) if len(text) <= KEY_LENGTH_MAX else []:
+        case [start, key_id, secret] if start.startswith(f"{PREFIX}."):
+            return start.removeprefix(f"{PREFIX}."), key_id, secret
+    raise Unauthorized("not a valid API key")
 
 
 def hash_secret(pepper: bytes, secret: str) -> bytes:

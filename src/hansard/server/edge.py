@@ -28,6 +28,8 @@ from hansard.server.responder import RESPONDER, Responder
 
 _FRAMES_MAX = 8
 _READS = frozenset({"GET", "HEAD"})
+_REFUSED = 400  # from here on the caller is to blame
+_FAILED = 500  # from here on the server is
 _CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
 
 
@@ -92,7 +94,7 @@ class Edge:
     ) -> None:
         """Answer with an error, unless an answer is on its way already: that one breaks off."""
         status = reply.status or 0
-        if responder.status or status >= 500:  # noqa: PLR2004 - where the server is to blame
+        if responder.status or status >= _FAILED:
             self.context.log.error(
                 "request.failed",
                 request_id=responder.request_id.decode(),
@@ -109,7 +111,7 @@ class Edge:
             method, responder.route, responder.status, None if responder.streamed else seconds
         )
         # What changes nothing and went well is not worth a line: it would cost as much as the read.
-        is_quiet = method in _READS and responder.status < 400  # noqa: PLR2004 - no error
+        is_quiet = method in _READS and responder.status < _REFUSED
         if is_quiet and context.settings.server.log_level != "debug":
             return
         (context.log.debug if is_quiet else context.log.info)(
