@@ -34,8 +34,8 @@ def migrate(given: Settings, *, as_json: bool) -> None:
 
     The service and the library do the same when they start. With --json: one object.
     """
-    from hansard.store.maintenance import read_schema_state  # noqa: PLC0415 - the drivers
-    from hansard.store.migrate import migrate  # noqa: PLC0415
+    from hansard.store.maintenance import read_schema_state
+    from hansard.store.migrate import migrate
 
     with _connected(given) as (engine, connection):
         done = migrate(connection, now_us)
@@ -57,7 +57,7 @@ def check(given: Settings, *, as_json: bool) -> None:
     Changes nothing. Exit code 1 if it has to be migrated, or is newer than this program; 6
     if it is damaged. With --json: one object.
     """
-    from hansard.store import durability, maintenance  # noqa: PLC0415 - the drivers
+    from hansard.store import durability, maintenance
 
     records.check_exists(given)
     with _connected(given) as (engine, connection):
@@ -100,7 +100,7 @@ def backup(given: Settings, *, file: Path, force: bool) -> None:
     FILE appears when it is complete and on disk, or not at all. PostgreSQL is backed up
     with pg_dump.
     """
-    from hansard.store.maintenance import back_up  # noqa: PLC0415 - the drivers
+    from hansard.store.maintenance import back_up
 
     records.check_exists(given)
     with _connected(given) as (_engine, connection), placed_whole(file, force=force) as beside:

@@ -42,7 +42,7 @@ def open_record(given: Settings) -> DatabaseSessions:
 
 def connect(given: Settings) -> Engine:
     """Give the engine of the database, without changing anything in it."""
-    from hansard.store.opening import make_engine  # noqa: PLC0415 - the drivers
+    from hansard.store.opening import make_engine
 
     check_database(given)
     return make_engine(place(given), deadline_s=given.record.retry_deadline_s)

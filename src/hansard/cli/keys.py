@@ -114,7 +114,7 @@ def revoke(given: Settings, *, key_id: str, yes: bool, as_json: bool) -> None:
 
 
 def _service(given: Settings, record: DatabaseSessions) -> KeyService:
-    from hansard.server.app import key_service  # noqa: PLC0415 - the web framework
+    from hansard.server.app import key_service
 
     return key_service(record, given.access)
 

@@ -13,7 +13,7 @@ def watched(what: str, *, unit: str = "") -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda _count: None
         return
-    from hansard.cli import terminal  # noqa: PLC0415 - rich, only where it is seen
+    from hansard.cli import terminal
 
     with terminal.progress(what, unit) as advance:
         yield advance

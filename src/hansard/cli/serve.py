@@ -18,6 +18,6 @@ def serve(given: Settings) -> None:
     The API is described at /docs. Without --auth, everybody who reaches the address is let
     in, so only this machine may.
     """
-    from hansard.server.serve import serve  # noqa: PLC0415 - the web framework
+    from hansard.server.serve import serve
 
     serve(databases.open_record(given), given)

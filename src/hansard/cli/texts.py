@@ -62,7 +62,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> No
     """Write a table: framed by rich on a terminal, in plain aligned columns otherwise."""
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        from hansard.cli import terminal  # noqa: PLC0415 - rich, only where it is seen
+        from hansard.cli import terminal
 
         terminal.print_table(columns, cells)
         return
