@@ -49,6 +49,7 @@ from hansard.core.windows import check_window
 from hansard.offload import check_list
 
 _MISSING: Final = frozenset({404})
+_RETRIES: Final = RetryPolicy()
 _PAGE = 500  # messages fetched at once while iterating
 
 
@@ -71,7 +72,7 @@ class RemoteSessions:
         token: str | None = None,
         timeout_s: float = 30.0,
         retry_deadline_s: float = 10.0,
-        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        retries: RetryPolicy = _RETRIES,
         clock: Clock = now_us,
         carrier: httpx.AsyncBaseTransport | None = None,
     ) -> None:
