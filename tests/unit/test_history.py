@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hansard.core import strict_json
 from hansard.core.digest import GENESIS, chain
 from hansard.core.errors import InvalidInput
-from hansard.core.history import Relation, continues, is_whole, plain, relate
+from hansard.core.history import Relation, Stored, continues, is_whole, plain
+from hansard.core.history import relate as relate_stored
 
 Body = dict[str, Any]
 
@@ -21,6 +22,15 @@ CALL: Body = {
     "type": "function",
     "function": {"name": "weather", "arguments": '{"city": "Ulm", "days": 2}'},
 }
+
+
+def relate(held: list[Body], sent: list[Body], way: str = "auto") -> Relation:
+    """Relate, and see that no more of what is stored is needed than as much as was sent."""
+    relation = relate_stored(Stored.whole(held), sent, way)
+    size = len(sent)
+    part = Stored(len(held), held[:size], held[-size:] if size else [])
+    assert relate_stored(part, sent, way) == relation
+    return relation
 
 
 def user(text: str) -> Body:

@@ -15,6 +15,7 @@ nothing are the same, and so are a text and its only part. Decision record 16 ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from hansard.core import strict_json
@@ -45,6 +46,26 @@ class Relation(NamedTuple):
     new_from: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What of a session's messages is needed to relate a sent list to them.
+
+    Attributes:
+        count: How many there are.
+        first: As many of the first as were sent, or more.
+        last: As many of the last as were sent, or more.
+    """
+
+    count: int
+    first: Sequence[Body]
+    last: Sequence[Body]
+
+    @classmethod
+    def whole(cls, messages: Sequence[Body]) -> Stored:
+        """All of them."""
+        return cls(len(messages), messages, messages)
+
+
 def continues(sent: Sequence[Body], count: int, digest: str) -> bool:
     """Tell by the digest chain whether a list begins with a history, without reading that.
 
@@ -59,11 +80,11 @@ def continues(sent: Sequence[Body], count: int, digest: str) -> bool:
     return _last_digest(sent[:count]) == head or _last_digest(map(plain, sent[:count])) == head
 
 
-def relate(stored: Sequence[Body], sent: Sequence[Body], way: str = "auto") -> Relation:
+def relate(stored: Stored, sent: Sequence[Body], way: str = "auto") -> Relation:
     """Find out what of a sent list is new, and whether it is the whole history.
 
     Args:
-        stored: All messages of the session, in order.
+        stored: The session's messages.
         sent: What a client sent.
         way: ``full`` or ``new`` where the client says which it is.
 
@@ -71,13 +92,18 @@ def relate(stored: Sequence[Body], sent: Sequence[Body], way: str = "auto") -> R
         InvalidInput: ``invalid_history``, if the way is none of ``WAYS``.
     """
     check_way(way)
-    held, given = list(map(_form, stored)), list(map(_form, sent))
-    shared = _shared(held, given)
-    if not held:
+    if not stored.count:
         return Relation(keeps_history=True, new_from=0)
-    if way == "new" or (shared < len(held) and way == "auto" and not _is_kept(held, given, shared)):
-        return Relation(keeps_history=False, new_from=_first_new(held, given))
-    return Relation(keeps_history=True, new_from=shared + _overlap(held[shared:], given[shared:]))
+    given = list(map(_form, sent))
+    first = list(map(_form, stored.first))
+    last = first if stored.last is stored.first else list(map(_form, stored.last))
+    shared = _shared(first, given)
+    if way == "new" or (
+        way == "auto" and shared < stored.count and not _is_kept(first, last, given, shared)
+    ):
+        return Relation(keeps_history=False, new_from=_first_new(first, last, given))
+    rest = last[-(stored.count - shared) :] if shared < stored.count else []
+    return Relation(keeps_history=True, new_from=shared + _overlap(rest, given[shared:]))
 
 
 def is_whole(sent: Sequence[Body], way: str = "auto") -> bool:
@@ -172,7 +198,9 @@ def _shared(held: Sequence[_Form], given: Sequence[_Form]) -> int:
     return count
 
 
-def _is_kept(held: Sequence[_Form], given: Sequence[_Form], shared: int) -> bool:
+def _is_kept(
+    first: Sequence[_Form], last: Sequence[_Form], given: Sequence[_Form], shared: int
+) -> bool:
     """Tell whether a list that goes another way is a history all the same.
 
     It holds an answer, and one that was given here, or comes after what was said here.
@@ -181,19 +209,19 @@ def _is_kept(held: Sequence[_Form], given: Sequence[_Form], shared: int) -> bool
     if not answers:
         return False
     has_begun = any(form.role not in _INSTRUCTIONS for form in given[:shared])
-    return has_begun or not answers.isdisjoint(held)
+    return has_begun or not answers.isdisjoint(first) or not answers.isdisjoint(last)
 
 
-def _first_new(held: Sequence[_Form], given: Sequence[_Form]) -> int:
+def _first_new(first: Sequence[_Form], last: Sequence[_Form], given: Sequence[_Form]) -> int:
     """Where the new messages begin in a list that holds nothing else.
 
     Instructions are not repeated that the history begins with, nor is a question that has
     had no answer yet: a client that tries again sends it again.
     """
-    first = _shared(_instructions(held), _instructions(given))
-    asked = given[first:]
-    is_repeated = held[-len(asked) :] == asked and all(form.role != "assistant" for form in asked)
-    return len(given) if is_repeated else first
+    start = _shared(_instructions(first), _instructions(given))
+    asked = given[start:]
+    is_repeated = last[-len(asked) :] == asked and all(form.role != "assistant" for form in asked)
+    return len(given) if is_repeated else start
 
 
 def _instructions(forms: Sequence[_Form]) -> Sequence[_Form]:
