@@ -64,12 +64,14 @@ async def list_sessions(call: Call[bodies.SessionsQuery, None]) -> Reply:
 
 async def get_session(call: Call[bodies.ViewQuery, None]) -> Reply:
     """Return a session with its history, or with a part of it."""
-    view = call.query.messages
     texts: Sequence[str] | None
-    if view == "none":
-        session, texts = await call.record.get(call.session_id), None
-    else:
-        session, texts = await call.record.read_history(call.session_id, _window(view))
+    match call.query.messages:
+        case "none":
+            session, texts = await call.record.get(call.session_id), None
+        case "all":
+            session, texts = await call.record.read_history(call.session_id)
+        case view:
+            session, texts = await call.record.read_window(call.session_id, _window(view))
     answer = answers.SessionAnswer(**answers.session_fields(session, texts))
     return Reply(await _write(answer, texts), headers=(etag(session.version),))
 
@@ -181,9 +183,7 @@ async def _expected_version(call: Call[Any, Any]) -> int | None:
     return version
 
 
-def _window(view: str) -> Window | None:
-    if view == "all":
-        return None
+def _window(view: str) -> Window:
     match = _WINDOW.fullmatch(view)
     if match is None:
         raise InvalidInput(

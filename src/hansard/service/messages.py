@@ -21,6 +21,8 @@ from hansard.store.database import Tx
 PAGE_STEP = 200  # messages read at a time while iterating
 SHARED_MESSAGES = 200  # a read of more does not share its turn with others, who would wait for it
 
+History = tuple[Session, Sequence[str]]
+
 
 class Messages(Bound):
     """The part of the face that is about messages."""
@@ -109,31 +111,28 @@ class Messages(Bound):
 
         return await self.read_session(session_id, read, alone=_is_long(window))
 
-    async def read_history(
-        self, session_id: str, window: Window | None = None
-    ) -> tuple[Session, Sequence[str]]:
-        """Return a session and its message objects as JSON texts, of one snapshot.
+    async def read_history(self, session_id: str) -> History:
+        """Return a session and all its message objects as JSON texts, of one snapshot."""
 
-        All of them, unless a window is asked for.
-        """
-
-        def read_window(tx: Tx, session: Session) -> tuple[Session, Sequence[str]]:
-            assert window is not None
-            found = messages.list_window(tx, self.actor, session_id, window)
-            return session, [message.text for message in found]
-
-        def read_all(tx: Tx, session: Session) -> tuple[Session, Sequence[str]]:
+        def read(tx: Tx, session: Session) -> History:
             return session, messages.list_texts(tx, self.actor, session_id, first=0)
 
-        def read_short(tx: Tx, session: Session) -> tuple[Session, Sequence[str]] | None:
-            return None if session.message_count > SHARED_MESSAGES else read_all(tx, session)
+        def read_short(tx: Tx, session: Session) -> History | None:
+            return None if session.message_count > SHARED_MESSAGES else read(tx, session)
 
-        if window is not None:
-            return await self.read_session(session_id, read_window, alone=_is_long(window))
         found = await self.read_session(session_id, read_short)
         if found is not None:
             return found
-        return await self.read_session(session_id, read_all, alone=True)
+        return await self.read_session(session_id, read, alone=True)
+
+    async def read_window(self, session_id: str, window: Window) -> History:
+        """Return a session and its last message objects as JSON texts, of one snapshot."""
+
+        def read(tx: Tx, session: Session) -> History:
+            found = messages.list_window(tx, self.actor, session_id, window)
+            return session, [message.text for message in found]
+
+        return await self.read_session(session_id, read, alone=_is_long(window))
 
 
 def _is_long(window: Window) -> bool:
