@@ -217,9 +217,11 @@ class SessionService(Protocol):
         reasoning_tokens: int = 0,
         provider: str = "",
         model: str = "",
-        cost_nanousd: int = 0,
+        cost_nanousd: int | None = None,
     ) -> UsageTotals:
         """Add one model call's tokens (a delta, never a running total), once per event id.
+
+        A call whose cost is not given is priced by the record's price table.
 
         Raises:
             Conflict: ``usage_conflict`` if the id names another call.

@@ -12,7 +12,7 @@ from hansard.cli.options import as_json, ask, confirmed, takes_settings
 from hansard.cli.texts import Column
 from hansard.cli.times import AHEAD
 from hansard.clock import now_us
-from hansard.core.actors import SCOPE_ALL_SESSIONS
+from hansard.core.actors import SCOPES
 from hansard.core.keys import ApiKey
 from hansard.settings import Settings
 
@@ -42,7 +42,7 @@ def key() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice([SCOPE_ALL_SESSIONS]),
+    type=click.Choice(SCOPES),
     help="What it opens beside the owner's own sessions; may be repeated.",
 )
 @click.option("--expires", "expires_at_us", type=AHEAD, help="Until when: 90d, 2027-01-31.")

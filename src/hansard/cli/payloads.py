@@ -34,6 +34,7 @@ def totals(value: UsageTotals) -> Payload:
         "calls": value.calls,
         **{field: getattr(value, field) for field in TOKEN_FIELDS},
         "cost_usd": format_usd(value.cost_nanousd),
+        "unpriced_calls": value.unpriced_calls,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import Any, Final
 
 from hansard.core.messages import NewMessage
 from hansard.core.money import format_usd
@@ -15,7 +16,9 @@ from hansard.core.sessions import NewSession, SessionChanges, SessionQuery
 from hansard.core.strict_json import dumps
 from hansard.core.times import format_us
 from hansard.core.turns import NewTurn
-from hansard.core.usage import TOKEN_FIELDS, NewUsage
+from hansard.core.usage import PART_FIELDS, TOKEN_FIELDS, NewUsage
+
+_RARE: Final = (*PART_FIELDS, "model_asked", "service_tier", "confidence", "raw")
 
 
 def write_session(new: NewSession) -> bytes:
@@ -45,7 +48,7 @@ def write_turn(turn: NewTurn) -> bytes:
             "turn_id": dumps(turn.turn_id),
             "status": dumps(turn.status),
             "messages": _array(turn.messages),
-            "usage": dumps([_usage(entry) for entry in turn.usage]),
+            "usage": dumps([_usage(charged.usage) for charged in turn.usage]),
             "expected_seq": dumps(turn.expected_seq),
         }
     )
@@ -94,13 +97,17 @@ def if_match(version: int | None) -> dict[str, str]:
     return {} if version is None else {"If-Match": f'"{version}"'}
 
 
-def _usage(entry: NewUsage) -> dict[str, str | int]:
+def _usage(entry: NewUsage) -> dict[str, Any]:
+    """Write a call; what it says nothing of is left out, as an older server knows less."""
+    cost = entry.cost_nanousd
+    given = {field: getattr(entry, field) for field in _RARE if getattr(entry, field)}
     return {
         "event_id": entry.event_id,
         "provider": entry.provider,
         "model": entry.model,
         **{field: getattr(entry, field) for field in TOKEN_FIELDS},
-        "cost_usd": format_usd(entry.cost_nanousd),
+        **({} if cost is None else {"cost_usd": format_usd(cost)}),
+        **given,
     }
 
 

@@ -306,7 +306,7 @@ class RemoteSessions:
         reasoning_tokens: int = 0,
         provider: str = "",
         model: str = "",
-        cost_nanousd: int = 0,
+        cost_nanousd: int | None = None,
     ) -> UsageTotals:
         """Once per event id, so sent again."""
         entry = check_usage(

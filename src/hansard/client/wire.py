@@ -99,6 +99,7 @@ def read_totals(value: Json) -> UsageTotals:
         calls=value["calls"],
         cost_nanousd=parse_usd(value["cost_usd"], most_nanousd=TOTAL_MAX),
         **{field: value[field] for field in TOKEN_FIELDS},
+        unpriced_calls=value.get("unpriced_calls", 0),
     )
 
 

@@ -9,6 +9,8 @@ from hansard.core.ids import check_id
 
 DEFAULT_TENANT = "default"
 SCOPE_ALL_SESSIONS = "sessions:all"
+SCOPE_SET_BUDGETS = "budgets:write"
+SCOPES = (SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,15 @@ class Actor:
         owner: Subject of the caller's token; new sessions are its own. None without
             authentication.
         sees_all: Whether the caller reaches every session of the tenant, or only its own.
+        key_id: The API key that the caller holds, if it is one.
+        sets_budgets: Whether the caller may say what may be spent.
     """
 
     tenant_id: str = DEFAULT_TENANT
     owner: str | None = None
     sees_all: bool = True
+    key_id: str | None = None
+    sets_budgets: bool = True
 
     def __post_init__(self) -> None:
         check_id(self.tenant_id, "tenant")

@@ -22,10 +22,13 @@ from hansard.core.sessions import (
 )
 from hansard.core.strict_json import check_text
 from hansard.core.turns import STATUSES, check_seq
-from hansard.core.usage import UsageEntry, UsageTotals, check_usage
+from hansard.core.usage import UsageEntry, UsageTotals, check_usage, reversal_of
 
-SCHEMA_VERSION: Final = 2
-"""Version of the native formats; 1 was never released, and "1.0" is the ancestor's."""
+SCHEMA_VERSION: Final = 3
+"""Version of the native formats; 2 knew less of a model call."""
+
+OLDEST_VERSION: Final = 2
+"""The first that is read; 1 was never released, and "1.0" is the ancestor's."""
 
 IMPORTED_EVENT_ID: Final = "imported"
 """Event id of the one usage entry that stands for a source's running totals."""
@@ -189,7 +192,11 @@ def check_document_usage(entry: UsageEntry) -> UsageEntry:
     """Return a document's usage entry if the record can hold it."""
     if entry.turn_id is not None:
         check_id(entry.turn_id, "turn_id")
-    check_usage(entry, entry.event_id)
+    if entry.reverses is None:
+        check_usage(entry, entry.event_id)
+        return entry
+    check_id(entry.reverses, "reverses")
+    check_usage(reversal_of(entry), entry.event_id)
     return entry
 
 
@@ -231,7 +238,7 @@ def imported_usage(
         input_tokens=input_tokens,
         cached_tokens=cached_tokens,
         output_tokens=output_tokens,
-        cost_nanousd=cost_nanousd,
+        cost_nanousd=cost_nanousd or None,
         turn_id=None,
         recorded_at_us=recorded_at_us,
     )

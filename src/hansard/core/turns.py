@@ -20,11 +20,21 @@ from hansard.core.errors import InvalidInput
 from hansard.core.ids import ID_MAX, Clock, check_id, make_ulid
 from hansard.core.messages import NewMessage, check_messages
 from hansard.core.strict_json import exact
-from hansard.core.usage import ENTRIES_MAX, NewUsage, UsageTotals, check_usage
+from hansard.core.usage import (
+    ENTRIES_MAX,
+    ChargedUsage,
+    NewUsage,
+    Pricing,
+    UsageTotals,
+    charge,
+    check_usage,
+    unpriced,
+)
 
 STATUSES: Final = ("in_progress", "completed", "failed", "interrupted")
 SEQ_MAX = 2**53 - 1
 _CALLS: Final = Encoder()
+_NO_REST: Final = astuple(NewUsage(event_id=""))[9:]
 
 
 class NewTurn(Struct, frozen=True, kw_only=True):
@@ -40,15 +50,15 @@ class NewTurn(Struct, frozen=True, kw_only=True):
     named_events: AbstractSet[str]
     status: str
     messages: list[NewMessage]
-    usage: list[NewUsage]
+    usage: list[ChargedUsage]
     content_hash: bytes
     expected_seq: int | None
     at_us: int
 
     @property
-    def events(self) -> list[str]:
+    def event_ids(self) -> list[str]:
         """Ids of all its model calls."""
-        return [entry.event_id for entry in self.usage]
+        return [charged.usage.event_id for charged in self.usage]
 
     @property
     def usage_only(self) -> bool:
@@ -104,8 +114,11 @@ def check_turn(
     status: str,
     expected_seq: int | None,
     clock: Clock,
+    pricing: Pricing = unpriced,
 ) -> NewTurn:
     """Check a turn before anything is written; an absent ``turn_id`` is made.
+
+    Its model calls are priced as of now, unless they say what they cost.
 
     Raises:
         InvalidInput: If any part of it cannot be recorded, or it has no part at all.
@@ -115,6 +128,7 @@ def check_turn(
     turn_id = "turn_" + make_ulid(now_us) if turn_id is None else check_id(turn_id, "turn_id")
     if status not in STATUSES:
         raise InvalidInput(f"status must be one of {', '.join(STATUSES)}", code="invalid_status")
+    status = exact(status)
     if isinstance(usage, (str, bytes, Mapping)) or not isinstance(usage, Sequence):
         raise InvalidInput("usage must be a list", code="invalid_usage")
     if len(usage) > ENTRIES_MAX:
@@ -131,10 +145,10 @@ def check_turn(
         turn_id=turn_id,
         is_named=is_named,
         named_events=event_ids.difference(defaults),
-        status=exact(status),
+        status=status,
         messages=checked,
-        usage=entries,
-        content_hash=_content_hash(exact(status), checked, entries),
+        usage=[charge(entry, now_us, pricing) for entry in entries],
+        content_hash=_content_hash(status, checked, entries),
         expected_seq=check_seq(expected_seq, "expected_seq"),
         at_us=now_us,
     )
@@ -164,18 +178,22 @@ def check_append(
     )
 
 
-def check_usage_only(entry: NewUsage, *, clock: Clock) -> NewTurn:
+def check_usage_only(
+    entry: NewUsage | Mapping[str, Any], *, clock: Clock, pricing: Pricing = unpriced
+) -> NewTurn:
     """Check one model call to be counted outside any turn."""
+    now_us = clock()
+    call = check_usage(entry, "")
     return NewTurn(
         turn_id=None,
         is_named=False,
-        named_events={entry.event_id},
+        named_events={call.event_id},
         status="",
         messages=[],
-        usage=[check_usage(entry, entry.event_id)],
+        usage=[charge(call, now_us, pricing)],
         content_hash=b"",
         expected_seq=None,
-        at_us=clock(),
+        at_us=now_us,
     )
 
 
@@ -194,5 +212,16 @@ def _default_event_id(turn_id: str, index: int) -> str:
 def _content_hash(status: str, messages: list[NewMessage], usage: list[NewUsage]) -> bytes:
     """Hash a turn's status, the canonical forms of its messages, and its calls as JSON lists."""
     said = b"".join([b"\0m" + message.canonical for message in messages])
-    calls = _CALLS.encode([astuple(entry) for entry in usage])
+    calls = _CALLS.encode([_call(entry) for entry in usage])
     return hashlib.sha256(status.encode() + said + b"\0u" + calls).digest()
+
+
+def _call(entry: NewUsage) -> tuple[object, ...]:
+    """A call as it is hashed: what every call has, then what only some have.
+
+    So a call without the rest is hashed as it was when there was no rest.
+    """
+    values = astuple(entry)
+    common = (*values[:8], values[8] or 0)
+    rest = values[9:]
+    return common if rest == _NO_REST else (*common, *rest)

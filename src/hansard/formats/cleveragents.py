@@ -81,7 +81,7 @@ _MESSAGE_FIELDS: Final = frozenset(
 class Extension(Record, omit_defaults=True):
     """What the ancestor's fields cannot say; the version marks it as ours."""
 
-    schema_version: Literal[2]
+    schema_version: Literal[2, 3]
 
 
 class SessionExtension(Extension):
@@ -261,7 +261,7 @@ def _content(body: Mapping[str, Any]) -> str:
 def _write_totals(usage: Sequence[UsageEntry]) -> dict[str, Any]:
     totals = UsageTotals()
     for entry in usage:
-        totals = totals.plus(entry)
+        totals = totals.plus(entry.totals())
     return {
         "input_tokens": totals.input_tokens,
         "output_tokens": totals.output_tokens,

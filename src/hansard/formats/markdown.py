@@ -82,7 +82,7 @@ def _blocks(body: dict[str, Any]) -> Iterator[str]:
 def _usage(document: Document) -> Iterator[bytes]:
     totals = UsageTotals()
     for entry in document.usage:
-        totals = totals.plus(entry)
+        totals = totals.plus(entry.totals())
     if totals.calls:
         yield _text(
             f"\n## Usage\n\n- Model calls: {totals.calls}\n"

@@ -3,7 +3,8 @@
     Document --*_record--> JSON object --read_*--> Document, checked
 
 Every object is exactly its shape: a missing or unknown field is refused, since what is not
-understood would be lost. A new field is a new ``SCHEMA_VERSION``.
+understood would be lost. A new field is a new ``SCHEMA_VERSION``, and has a default for
+documents of those before.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from hansard.core.digest import GENESIS, advance
 from hansard.core.documents import (
+    OLDEST_VERSION,
     SCHEMA_VERSION,
     Document,
     DocumentMessage,
@@ -29,11 +31,21 @@ from hansard.core.errors import Corrupt, InvalidInput
 from hansard.core.money import format_usd, parse_usd
 from hansard.core.strict_json import canonicalize
 from hansard.core.times import format_us, parse_us
-from hansard.core.usage import TOKEN_FIELDS, TOTAL_MAX, UsageEntry, UsageTotals
+from hansard.core.usage import PART_FIELDS, TOKEN_FIELDS, TOTAL_MAX, UsageEntry, UsageTotals
 
 T = TypeVar("T")
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=TOTAL_MAX)]
+
+_SINCE_3: Final = (
+    "model_asked",
+    "service_tier",
+    *PART_FIELDS,
+    "confidence",
+    "raw",
+    "price_version",
+    "reverses",
+)
 
 DIGEST_CHAIN: Final = "sha256(previous || rfc8785(message))"
 
@@ -86,6 +98,7 @@ class TotalsRecord(Record):
     output_tokens: Count
     reasoning_tokens: Count
     cost_usd: str
+    unpriced_calls: Count = 0
 
 
 class TurnRecord(Record):
@@ -105,7 +118,10 @@ class TurnRecord(Record):
 
 
 class UsageRecord(Record):
-    """One model call; ``cost_usd`` is a decimal string of dollars."""
+    """One model call; ``cost_usd`` is a decimal string of dollars, or null if it is unpriced.
+
+    What stands after ``recorded_at`` is absent from documents of version 2.
+    """
 
     event_id: str
     turn_id: str | None
@@ -116,8 +132,19 @@ class UsageRecord(Record):
     cache_write_tokens: int
     output_tokens: int
     reasoning_tokens: int
-    cost_usd: str
+    cost_usd: str | None
     recorded_at: str
+    model_asked: str = ""
+    service_tier: str = ""
+    cache_write_1h_tokens: int = 0
+    input_audio_tokens: int = 0
+    cached_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    web_searches: int = 0
+    confidence: str = ""
+    raw: str | None = None
+    price_version: str | None = None
+    reverses: str | None = None
 
 
 def session_record(session: DocumentSession) -> dict[str, Any]:
@@ -187,8 +214,9 @@ def usage_record(entry: UsageEntry) -> dict[str, Any]:
         "provider": entry.provider,
         "model": entry.model,
         **{field: getattr(entry, field) for field in TOKEN_FIELDS},
-        "cost_usd": format_usd(entry.cost_nanousd),
+        "cost_usd": None if entry.cost_nanousd is None else format_usd(entry.cost_nanousd),
         "recorded_at": format_us(entry.recorded_at_us),
+        **{field: getattr(entry, field) for field in _SINCE_3},
     }
 
 
@@ -201,7 +229,7 @@ def check_version(header: object, format_name: str) -> dict[str, Any]:
     if not isinstance(header, dict) or header.get("format") != format_name:
         raise InvalidInput(f"not a document of format {format_name!r}", code="unknown_schema")
     version = header.get("schema_version")
-    if type(version) is not int or version < SCHEMA_VERSION:
+    if type(version) is not int or version < OLDEST_VERSION:
         raise InvalidInput("no schema version that ever was", code="unknown_schema")
     if version > SCHEMA_VERSION:
         raise InvalidInput(
@@ -296,8 +324,9 @@ def read_usage(record: UsageRecord) -> UsageEntry:
             provider=record.provider,
             model=record.model,
             **{field: getattr(record, field) for field in TOKEN_FIELDS},
-            cost_nanousd=parse_usd(record.cost_usd),
+            cost_nanousd=None if record.cost_usd is None else parse_usd(record.cost_usd),
             recorded_at_us=parse_us(record.recorded_at, "recorded_at"),
+            **{field: getattr(record, field) for field in _SINCE_3},
         )
     )
 
@@ -307,6 +336,7 @@ def _totals_record(totals: UsageTotals) -> dict[str, Any]:
         "calls": totals.calls,
         **{field: getattr(totals, field) for field in TOKEN_FIELDS},
         "cost_usd": format_usd(totals.cost_nanousd),
+        "unpriced_calls": totals.unpriced_calls,
     }
 
 
@@ -315,6 +345,7 @@ def _read_totals(record: TotalsRecord) -> UsageTotals:
         calls=record.calls,
         **{field: getattr(record, field) for field in TOKEN_FIELDS},
         cost_nanousd=parse_usd(record.cost_usd, most_nanousd=TOTAL_MAX),
+        unpriced_calls=record.unpriced_calls,
     )
 
 

@@ -49,7 +49,7 @@ class Health(Struct):
 
 
 class Totals(Struct):
-    """Sums over model calls; the cost as a decimal string of US dollars."""
+    """Sums over model calls; the cost, of those that have a price, in US dollars."""
 
     calls: int
     input_tokens: int
@@ -58,6 +58,7 @@ class Totals(Struct):
     output_tokens: int
     reasoning_tokens: int
     cost_usd: str
+    unpriced_calls: int
 
     @classmethod
     def of(cls, totals: UsageTotals) -> Totals:
@@ -70,6 +71,7 @@ class Totals(Struct):
             totals.output_tokens,
             totals.reasoning_tokens,
             format_usd(totals.cost_nanousd),
+            totals.unpriced_calls,
         )
 
 

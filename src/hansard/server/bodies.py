@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict
 
 from hansard.core.ids import ID_MAX
 from hansard.core.messages import ROLES
@@ -17,6 +18,7 @@ from hansard.core.money import parse_usd
 from hansard.core.paging import LIMIT_MAX
 from hansard.core.sessions import SORTS
 from hansard.core.turns import STATUSES
+from hansard.core.usage import CONFIDENCES
 from hansard.formats.registry import FORMATS
 
 _ID_PATTERN = rf"^[A-Za-z0-9_\-:.]{{1,{ID_MAX}}}$"
@@ -92,21 +94,22 @@ class UsageBody(Struct, forbid_unknown_fields=True):
     cache_write_tokens: Count = 0
     output_tokens: Count = 0
     reasoning_tokens: Count = 0
-    cost_usd: Annotated[str, Meta(extra_json_schema={"pattern": _USD_PATTERN})] = "0"
+    cost_usd: Annotated[str, Meta(extra_json_schema={"pattern": _USD_PATTERN})] | None = None
+    model_asked: str = ""
+    service_tier: str = ""
+    cache_write_1h_tokens: Count = 0
+    input_audio_tokens: Count = 0
+    cached_audio_tokens: Count = 0
+    output_audio_tokens: Count = 0
+    web_searches: Count = 0
+    confidence: Annotated[str, Meta(extra_json_schema={"enum": list(CONFIDENCES)})] = ""
+    raw: str | None = None
 
     def given(self) -> dict[str, Any]:
         """The entry as ``core.usage.check_usage`` takes it."""
-        return {
-            "event_id": self.event_id,
-            "provider": self.provider,
-            "model": self.model,
-            "input_tokens": self.input_tokens,
-            "cached_tokens": self.cached_tokens,
-            "cache_write_tokens": self.cache_write_tokens,
-            "output_tokens": self.output_tokens,
-            "reasoning_tokens": self.reasoning_tokens,
-            "cost_nanousd": parse_usd(self.cost_usd),
-        }
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        cost_usd = given.pop("cost_usd", None)
+        return given if cost_usd is None else given | {"cost_nanousd": parse_usd(cost_usd)}
 
 
 class UsageEntryBody(UsageBody, forbid_unknown_fields=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import jwt
 
-from hansard.core.actors import SCOPE_ALL_SESSIONS, Actor
+from hansard.core.actors import SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS, Actor
 from hansard.core.errors import InvalidInput, Unauthorized
 from hansard.core.keys import PREFIX
 from hansard.core.sessions import NAME_LENGTH_MAX
@@ -82,7 +82,13 @@ class TokenHolders:
             tenant = claims.get(self._tenant_claim)
             if not owner or not isinstance(tenant, str):
                 raise Unauthorized("the token names no owner or no tenant")
-            return Actor(tenant, owner, sees_all=SCOPE_ALL_SESSIONS in _scopes(claims))
+            scopes = _scopes(claims)
+            return Actor(
+                tenant,
+                owner,
+                sees_all=SCOPE_ALL_SESSIONS in scopes,
+                sets_budgets=SCOPE_SET_BUDGETS in scopes,
+            )
         except InvalidInput as exc:
             raise Unauthorized(f"the token's claims cannot be used: {exc.message}") from exc
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -9,6 +10,8 @@ from hansard.clock import now_us
 from hansard.core.actors import Actor
 from hansard.core.ids import Clock, check_id
 from hansard.core.sessions import NewSession, Session, check_new_session
+from hansard.core.usage import Pricing
+from hansard.formats.prices import load_builtin
 from hansard.service.threads import Runner
 from hansard.store import sessions
 from hansard.store.database import Tx
@@ -39,6 +42,10 @@ class Bound:
         """Run ``fn`` in a transaction, and tell those who follow the session."""
         check_id(session_id, "session_id")
         return await self.runner.write(fn, key=(self.actor.tenant_id, session_id))
+
+    async def pricing(self) -> Pricing:
+        """How calls of the tenant are priced now."""
+        return (await asyncio.to_thread(load_builtin)).price
 
     def bare_session(self, session_id: str) -> NewSession:
         """A session to be made on the way, with nothing but its id and owner."""

@@ -6,7 +6,7 @@ import hmac
 import os
 from collections.abc import Sequence
 
-from hansard.core.actors import SCOPE_ALL_SESSIONS, Actor
+from hansard.core.actors import SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS, Actor
 from hansard.core.errors import NotFound, Unauthorized
 from hansard.core.ids import Clock, EntropySource, check_id, make_ulid
 from hansard.core.keys import ApiKey, hash_secret, make_secret, read_key, write_key
@@ -95,4 +95,10 @@ class KeyService:
 
 def actor_of(key: ApiKey) -> Actor:
     """On whose behalf the holder of a key acts."""
-    return Actor(key.tenant_id, key.owner, sees_all=SCOPE_ALL_SESSIONS in key.scopes)
+    return Actor(
+        key.tenant_id,
+        key.owner,
+        sees_all=SCOPE_ALL_SESSIONS in key.scopes,
+        key_id=key.key_id,
+        sets_budgets=SCOPE_SET_BUDGETS in key.scopes,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +28,15 @@ from hansard.core.sessions import (
     check_new_session,
 )
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt, check_append, check_turn
-from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, check_usage
+from hansard.core.usage import (
+    NO_USAGE,
+    NewUsage,
+    SessionUsage,
+    UsageTotals,
+    charge,
+    check_usage,
+    unpriced,
+)
 from hansard.core.windows import check_window
 
 
@@ -128,9 +137,7 @@ class NullSessions:
             expected_seq=expected_seq,
             clock=self._clock,
         )
-        totals = UsageTotals()
-        for entry in turn.usage:
-            totals = totals.plus(entry)
+        totals = reduce(UsageTotals.plus, [call.totals() for call in turn.usage], NO_USAGE)
         return TurnReceipt(
             turn_id=turn.turn_id or "",
             first_seq=0 if turn.messages else None,
@@ -221,7 +228,7 @@ class NullSessions:
         reasoning_tokens: int = 0,
         provider: str = "",
         model: str = "",
-        cost_nanousd: int = 0,
+        cost_nanousd: int | None = None,
     ) -> UsageTotals:
         entry = NewUsage(
             event_id=event_id,
@@ -234,7 +241,7 @@ class NullSessions:
             reasoning_tokens=reasoning_tokens,
             cost_nanousd=cost_nanousd,
         )
-        return UsageTotals().plus(check_usage(entry, event_id))
+        return charge(check_usage(entry, event_id), self._clock(), unpriced).totals()
 
     async def fork(self, session_id: str, from_message_index: int | None = None) -> Session:
         return await self.create()

@@ -40,8 +40,8 @@ from hansard.core.times import check_us
 from hansard.core.turns import check_seq
 from hansard.offload import check_list
 from hansard.service import exchange, verification
+from hansard.service.budgets import Budgets
 from hansard.service.lineage import Lineage
-from hansard.service.turns import Turns
 from hansard.store import durability, events, messages, sessions
 from hansard.store.database import Tx
 from hansard.store.sessions import Untouched
@@ -52,7 +52,7 @@ PURGE_STEP = 200  # sessions removed in one transaction
 BEFORE_ALL = (-(2**63), "")  # imported sessions may be from before 1970
 
 
-class DatabaseSessions(Turns, Lineage):
+class DatabaseSessions(Budgets, Lineage):
     """Implements ``SessionService`` on a database, on behalf of one actor."""
 
     async def __aenter__(self) -> Self:
@@ -160,7 +160,11 @@ class DatabaseSessions(Turns, Lineage):
         return (await self.get(session_id)).cost_data
 
     async def delete(self, session_id: str) -> None:
-        await self.write_session(session_id, lambda tx: sessions.delete(tx, self.actor, session_id))
+        now_us = self.clock()
+        await self.write_session(
+            session_id,
+            lambda tx: sessions.delete(tx, sessions.lock(tx, self.actor, session_id), now_us),
+        )
 
     async def verify(self, session_id: str) -> Verification:
         check_id(session_id, "session_id")
@@ -238,7 +242,8 @@ class DatabaseSessions(Turns, Lineage):
         )
 
     async def _purge(self, found: Sequence[Untouched], before_us: int) -> Sequence[Untouched]:
-        return await self.runner.write(lambda tx: _purge(tx, self.actor, found, before_us))
+        now_us = self.clock()
+        return await self.runner.write(lambda tx: _purge(tx, self.actor, found, before_us, now_us))
 
 
 def _create(tx: Tx, actor: Actor, new: NewSession) -> Session:
@@ -250,13 +255,15 @@ def _create(tx: Tx, actor: Actor, new: NewSession) -> Session:
     return sessions.get(tx, actor, new.id)
 
 
-def _purge(tx: Tx, actor: Actor, found: Sequence[Untouched], before_us: int) -> list[Untouched]:
+def _purge(
+    tx: Tx, actor: Actor, found: Sequence[Untouched], before_us: int, now_us: int
+) -> list[Untouched]:
     """Remove those of the sessions that still are untouched."""
     keys = [(actor.tenant_id, row[0]) for row in found]
     heads = sessions.lock_many(tx, keys, wait=True)
     gone = [head for head in heads.values() if head.updated_at_us < before_us]
     for head in gone:
-        tx.run("session_delete", tenant_id=head.tenant_id, session_id=head.session_id)
+        sessions.delete(tx, head, now_us)
     return [(head.session_id, head.message_count, head.updated_at_us) for head in gone]
 
 

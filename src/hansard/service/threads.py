@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from hansard.core.errors import Unavailable
+from hansard.store.budgets import AdmissionJob
 from hansard.store.database import Database, Tx
 from hansard.store.jobs import Done, Outcome
 from hansard.store.turns import Append
@@ -71,8 +72,8 @@ class Runner:
         result: T = await answer
         return result
 
-    async def append(self, item: Append) -> Any:
-        """Run an append with the others that wait."""
+    async def append(self, item: Append | AdmissionJob) -> Any:
+        """Run an append or an admission with the others that wait."""
         answer, done = self._inbox().expect(self.database)
         self.database.append(item, done, key=item.key, size_bytes=item.size_bytes)
         return await answer

@@ -19,7 +19,7 @@ from hansard.core.turns import (
     check_turn,
     check_usage_only,
 )
-from hansard.core.usage import NewUsage, SessionUsage, UsageTotals
+from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, unpriced
 from hansard.offload import check_list
 from hansard.service.messages import Messages
 from hansard.store import turns, usage
@@ -47,6 +47,7 @@ class Turns(Messages):
             status=status,
             expected_seq=expected_seq,
             clock=self.clock,
+            pricing=await self.pricing() if usage else unpriced,
         )
         return await self.append(session_id, await check_list(check, messages), create=create)
 
@@ -116,7 +117,7 @@ class Turns(Messages):
         reasoning_tokens: int = 0,
         provider: str = "",
         model: str = "",
-        cost_nanousd: int = 0,
+        cost_nanousd: int | None = None,
     ) -> UsageTotals:
         entry = NewUsage(
             event_id=event_id,
@@ -129,7 +130,11 @@ class Turns(Messages):
             reasoning_tokens=reasoning_tokens,
             cost_nanousd=cost_nanousd,
         )
-        turn = check_usage_only(entry, clock=self.clock)
+        return await self.count_call(session_id, entry)
+
+    async def count_call(self, session_id: str, entry: NewUsage | Mapping[str, Any]) -> UsageTotals:
+        """Add one model call that belongs to no turn, once; ``update_token_usage`` in one piece."""
+        turn = check_usage_only(entry, clock=self.clock, pricing=await self.pricing())
         return (await self.append(session_id, turn)).usage
 
     async def append(self, session_id: str, turn: NewTurn, *, create: bool = False) -> TurnReceipt:

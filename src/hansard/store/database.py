@@ -42,6 +42,11 @@ class Tx(Protocol):
         """Whose SQL is spoken."""
         ...
 
+    @property
+    def lane(self) -> int:
+        """Which of the rows that connections share is this one's own."""
+        ...
+
     def rows(self, query: str, /, options: Sequence[str] = (), **params: object) -> list[Row]:
         """Execute, with the optional lines asked for; return all rows."""
         ...
@@ -126,27 +131,27 @@ class Engine(Protocol):
 
 
 class Batch(Protocol):
-    """A function that runs many appends in one transaction."""
+    """A function that runs many items (appends, admissions) in one transaction."""
 
-    def __call__(self, tx: Tx, appends: Sequence[Any], *, sure: bool, wait: bool) -> list[Outcome]:
-        """Return an outcome for each append; unless it may ``wait``, it may defer some."""
+    def __call__(self, tx: Tx, items: Sequence[Any], *, sure: bool, wait: bool) -> list[Outcome]:
+        """Return an outcome for each item; unless it may ``wait``, it may defer some."""
         ...
 
 
 class Database:
-    """Runs transaction functions on threads; ``append_batch`` says how appends are gathered.
+    """Runs transaction functions on threads; ``batch`` says how items are gathered.
 
     Args:
         engine: Where.
-        append_batch: Runs many appends in one transaction.
+        batch: Runs many items in one transaction.
         secret: Random bytes that belong to this database; signs cursors.
     """
 
-    def __init__(self, engine: Engine, append_batch: Batch, *, secret: bytes) -> None:
+    def __init__(self, engine: Engine, batch: Batch, *, secret: bytes) -> None:
         self.engine = engine
         self.secret = secret
         self.bulletin = Bulletin()
-        self._append_batch = append_batch
+        self._batch = batch
         self._lock = threading.Lock()
         self._closed = False
         self._readers = Lanes(most=engine.reads_max)
@@ -192,8 +197,8 @@ class Database:
         lanes = self._loners if self.engine.loners else self._writers
         lanes.put(Job(fn, None, done, self._deadline(), key))
 
-    def append(self, item: Any, done: Done, *, key: Key, size_bytes: int) -> None:
-        """Add one item, which changes session ``key``, to the next batch."""
+    def append(self, item: Any, done: Done, *, key: Key | None, size_bytes: int) -> None:
+        """Add one item, which changes session ``key`` or none, to the next batch."""
         self._writers.put(Job(None, item, done, self._deadline(), key, size_bytes))
 
     def wake(self) -> None:
@@ -272,7 +277,7 @@ class Database:
         deadline = max(job.deadline for job in jobs)
         for sure in (False, True):
             items = [job.item for job in jobs]
-            fn = partial(self._append_batch, appends=items, sure=sure, wait=False)
+            fn = partial(self._batch, items=items, sure=sure, wait=False)
             whole = _attempt(connection, fn, deadline, read_only=False)
             if whole.error is None:
                 return list(zip(jobs, cast("list[Outcome]", whole.value), strict=True))
@@ -284,7 +289,7 @@ class Database:
         return [(job, self._run_alone(connection, job)) for job in jobs]
 
     def _run_alone(self, connection: Connection, job: Job) -> Outcome:
-        fn = job.fn or partial(self._append_batch, appends=[job.item], sure=True, wait=True)
+        fn = job.fn or partial(self._batch, items=[job.item], sure=True, wait=True)
         outcome = _attempt(connection, fn, job.deadline, read_only=False)
         if job.fn is None and outcome.error is None:
             (outcome,) = outcome.value
@@ -323,7 +328,7 @@ def _read_one(tx: Tx, job: Job) -> Outcome:
 
 
 def _run_singles(connection: Connection, jobs: list[Job]) -> list[tuple[Job, Outcome]]:
-    if len(jobs) < 2:  # noqa: PLR2004 - one alone needs no savepoint
+    if len(jobs) <= 1:  # one alone needs no savepoint
         return [(job, _attempt(connection, job.fn, job.deadline, read_only=False)) for job in jobs]
     try:
         outcomes = connection.run_each(

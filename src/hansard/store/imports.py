@@ -33,13 +33,15 @@ from hansard.core.turns import TurnReceipt
 from hansard.core.usage import UsageEntry, UsageTotals
 from hansard.store import messages, sessions, turns, usage
 from hansard.store.database import ForRows, Row, Tx, one
-from hansard.store.sessions import Head
+from hansard.store.sessions import Head, Key
 from hansard.store.steps import Spool, in_steps
+from hansard.store.usage import IMPORT_LANE, Sums
 
 KEEPS_IDS = frozenset({"cleveragents-db", "fipsagents-db"})
 """Sources that are whole databases: their ids are kept where they are free."""
 
-_KEY_COLUMNS = 2  # tenant and session lead every row; which session is decided when it is made
+_KEY_COLUMNS = 2  # tenant and session lead a row; which session is decided when it is made
+_OF_THE_TENANT = frozenset({"hourly_usage_add"})  # rows that belong to no session
 
 
 @dataclass(slots=True)
@@ -81,7 +83,8 @@ class Staging:
             Corrupt: ``digest_mismatch``, if the messages do not lead to the document's digest.
         """
         owner = _owner(self._actor, document.session)
-        head = Head(self._actor.tenant_id, "", owner, 1, 0, 0, UsageTotals(), GENESIS, 0)
+        agent = document.session.agent
+        head = Head(self._actor.tenant_id, "", owner, agent, 1, 0, 0, UsageTotals(), GENESIS, 0)
         arrival = _Arrival(replace(document, messages=(), turns=(), usage=()), head)
         for step in _rows(arrival, document, self._clock):
             self._steps.put(step)
@@ -183,17 +186,16 @@ def _usage_rows(
 ) -> Iterator[ForRows]:
     head = arrival.head
     for group in in_steps(incoming):
-        sums: dict[tuple[str, str, str, str], UsageTotals] = {}
+        sums = Sums(IMPORT_LANE)
         for entry in group:
-            model = (*head.key, entry.provider, entry.model)
-            sums[model] = sums.get(model, UsageTotals()).plus(entry)
-            head.usage = head.usage.plus(entry)
+            sums.add(head, None, entry, entry.totals(), entry.recorded_at_us)
+            head.usage = head.usage.plus(entry.totals())
         arrival.usage_entries += len(group)
         yield (
             "usage_insert",
-            [usage.row_of(head, entry, entry.turn_id, entry.recorded_at_us) for entry in group],
+            [usage.row_of_entry(head, entry, kind=usage.KIND_IMPORT) for entry in group],
         )
-        yield usage.add_to_models(sums)
+        yield from sums.writes()
     if arrival.usage_entries:
         yield _events([_event(head, "usage.recorded", None, None, None, clock())])
 
@@ -257,7 +259,7 @@ def _insert(
     session_id = _make_session(tx, actor, arrival, parent, clock)
     head = replace(arrival.head, session_id=session_id)
     for query, rows in steps:
-        tx.many((query, [(*head.key, *row[_KEY_COLUMNS:]) for row in rows]))
+        tx.many((query, rows if query in _OF_THE_TENANT else _under(head.key, rows)))
     now_us = clock()
     created_at_us = now_us if source.created_at_us is None else source.created_at_us
     head.updated_at_us = created_at_us if source.updated_at_us is None else source.updated_at_us
@@ -277,6 +279,10 @@ def _insert(
         **_provenance(arrival),
     )
     return session_id
+
+
+def _under(key: Key, rows: Iterable[Row]) -> list[Row]:
+    return [(*key, *row[_KEY_COLUMNS:]) for row in rows]
 
 
 def _make_session(

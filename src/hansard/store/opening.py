@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hansard.core.errors import Corrupt, Unavailable
 from hansard.core.ids import Clock
-from hansard.store import turns
+from hansard.store import batches
 from hansard.store.database import Database, Engine, Tx, one
 from hansard.store.migrate import migrate
 from hansard.store.postgres import PostgresEngine
@@ -40,7 +40,7 @@ def open_database(place: Path | str | None, *, clock: Clock, deadline_s: float) 
         raise
     if engine.readers:
         connection.close()
-    return Database(engine, turns.batch, secret=secret)
+    return Database(engine, batches.batch, secret=secret)
 
 
 def _get_secret(tx: Tx) -> bytes:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 READERS = 4
 WRITERS = 2
 LONERS = 6
+LANES = 63  # of shared rows, beside 0: connections of several servers seldom meet in one
 CONNECT_TIMEOUT_S = 5
 RELAY_TIMEOUT_S = 5.0  # for an answer to LISTEN or NOTIFY, which say little and may be lost
 LOCK_TIMEOUT_MS = 2_000  # of one try; tries go on until the deadline
@@ -256,6 +257,7 @@ class _PostgresTx:
         self._connection = connection
         self._pipeline = pipeline
         self._queries = load("postgres")
+        self.lane = 1 + connection.info.backend_pid % LANES
 
     def rows(self, query: str, /, options: Sequence[str] = (), **params: object) -> list[Row]:
         found = self._queries[query]

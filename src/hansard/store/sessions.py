@@ -15,6 +15,7 @@ from hansard.core import strict_json
 from hansard.core.actors import Actor
 from hansard.core.digest import GENESIS
 from hansard.core.errors import Conflict, NotFound
+from hansard.core.ids import make_ulid
 from hansard.core.sessions import (
     UNSET,
     NewSession,
@@ -33,7 +34,7 @@ Untouched = tuple[str, int, int]
 
 
 # Columns of session_get.
-_TITLE, _METADATA, _COST_DATA, _ARCHIVED, _COUNT, _VERSION, _UPDATED = 3, 6, 7, 8, 11, 13, 23
+_TITLE, _METADATA, _COST_DATA, _ARCHIVED, _COUNT, _VERSION, _UPDATED = 3, 6, 7, 8, 11, 13, 24
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Head:
     tenant_id: str
     session_id: str
     owner: str | None
+    agent: str | None
     version: int
     message_count: int
     turn_count: int
@@ -62,13 +64,17 @@ def insert(
 
     ``parent`` is the session that it was forked from, and how many messages it took over.
     """
-    key = {"tenant_id": actor.tenant_id, "session_id": session.id, "owner": session.owner}
+    key = {
+        "tenant_id": actor.tenant_id,
+        "session_id": session.id,
+        "owner": session.owner,
+        "agent": session.agent,
+    }
     added = tx.rows("session_insert", (), digest=GENESIS, updated_at_us=session.at_us, **key)
     if not added:
         return False
     tx.run(
         "session_details_insert",
-        agent=session.agent,
         title=session.title,
         model=session.model,
         system_prompt=session.system_prompt,
@@ -153,7 +159,18 @@ def lock_query(*, wait: bool) -> str:
 def heads_of(rows: Iterable[Row]) -> dict[Key, Head]:
     """Build the heads of locked sessions."""
     heads = [
-        Head(row[0], row[1], row[2], row[3], row[4], row[5], UsageTotals(*row[6:13]), *row[13:])
+        Head(
+            tenant_id=row[0],
+            session_id=row[1],
+            owner=row[2],
+            agent=row[3],
+            version=row[4],
+            message_count=row[5],
+            turn_count=row[6],
+            usage=UsageTotals(*row[7:15]),
+            digest=row[15],
+            updated_at_us=row[16],
+        )
         for row in rows
     ]
     return {head.key: head for head in heads}
@@ -228,10 +245,17 @@ def update(
     return UpdateReceipt(session=session, changes=names)
 
 
-def delete(tx: Tx, actor: Actor, session_id: str) -> None:
-    """Remove a session and all that hangs on it."""
-    lock(tx, actor, session_id)
-    tx.run("session_delete", tenant_id=actor.tenant_id, session_id=session_id)
+def delete(tx: Tx, head: Head, now_us: int) -> None:
+    """Remove a locked session and all that hangs on it; what it cost stays in the ledger.
+
+    Its entries go on under a name that no session can have, so that a new session of the
+    same name begins with nothing.
+    """
+    key = {"tenant_id": head.tenant_id, "session_id": head.session_id}
+    tombstone = f"{head.session_id}~{make_ulid(now_us)}"
+    tx.run("usage_bury", tombstone=tombstone, **key)
+    tx.run("session_usage_bury", tombstone=tombstone, **key)
+    tx.run("session_delete", **key)
 
 
 def list_untouched(
@@ -315,8 +339,8 @@ def _session(row: Row) -> Session:
         message_count=row[11],
         turn_count=row[12],
         version=row[13],
-        usage=UsageTotals(*row[14:21]),
-        digest=row[21].hex(),
-        created_at_us=row[22],
-        updated_at_us=row[23],
+        usage=UsageTotals(*row[14:22]),
+        digest=row[22].hex(),
+        created_at_us=row[23],
+        updated_at_us=row[24],
     )

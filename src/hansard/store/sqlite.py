@@ -169,6 +169,7 @@ def immediate(connection: sqlite3.Connection) -> Generator[None]:
 
 class _SqliteTx:
     dialect: Dialect = "sqlite"
+    lane = 1  # one writer at a time
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection

@@ -1,69 +1,56 @@
-"""Turns in SQL: the append, written for many at once.
-
-    lock the sessions -> look up turns and usage by id -> decide in memory -> write each table once
-
-Each append of a batch gets its own outcome; one that is refused leaves no trace, and the
-others go on. ``batch`` passes over sessions that another transaction has locked, unless it is
-told to wait, so nobody waits for another session's lock.
-"""
+"""Turns in SQL: appended to a locked session, with their calls in the ledger."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
 from msgspec import Struct
 from msgspec.json import Encoder
 
+from hansard.core import strict_json
 from hansard.core.actors import Actor
+from hansard.core.budgets import Subjects
 from hansard.core.digest import chain
 from hansard.core.documents import DocumentTurn
-from hansard.core.errors import Conflict, HansardError
-from hansard.core.sessions import NewSession
+from hansard.core.errors import Conflict
+from hansard.core.sessions import NewSession, merge
 from hansard.core.turns import NewTurn, Turn, TurnReceipt
-from hansard.core.usage import NO_USAGE, NewUsage, UsageTotals
+from hansard.core.usage import NO_USAGE, ChargedUsage, UsageTotals
 from hansard.store import messages, sessions, usage
-from hansard.store.database import Row, Tx
-from hansard.store.jobs import DEFERRED, Outcome
+from hansard.store.budgets import Accounts
+from hansard.store.database import ForRows, Row, Tx
 from hansard.store.sessions import Head, Key
+from hansard.store.usage import Sums
 
 KIND_TURN = "turn.recorded"
 _RECEIPTS: Final = Encoder()
 
 
 class Append(Struct, frozen=True):
-    """A turn on its way into the session ``key``; ``create`` makes it if there is none."""
+    """A turn on its way into the session ``key``; ``create`` makes it if there is none.
+
+    Attributes:
+        key: Tenant and session; a session ``''`` is none, and only usage is recorded.
+        holds: Calls of the turn whose holds end with it, at ``ended_at_us``.
+        tells_cost_data: Whether ``cost_data`` gets the session's running totals.
+    """
 
     actor: Actor
     key: Key
     turn: NewTurn
     create: NewSession | None = None
+    holds: tuple[str, ...] = ()
+    ended_at_us: int = 0
+    tells_cost_data: bool = False
 
     @property
     def size_bytes(self) -> int:
         """About what it adds to a batch."""
         return sum([len(message.canonical) for message in self.turn.messages])
-
-
-def batch(tx: Tx, appends: Sequence[Append], *, sure: bool, wait: bool) -> list[Outcome]:
-    """Run appends.
-
-    Args:
-        tx: The transaction of all.
-        appends: What to add.
-        sure: Look all ids up; otherwise those made of the id of a new turn are taken as new.
-        wait: Wait for locks; otherwise appends to sessions that are absent or locked elsewhere
-            are deferred. On SQLite there is nothing to wait for.
-    """
-    keys = [
-        (*append.key, event_id)
-        for append in appends
-        for event_id in (append.turn.events if sure else append.turn.named_events)
-    ]
-    return _Work(tx, appends, keys, wait=wait or tx.dialect == "sqlite").run()
 
 
 def list_page(
@@ -122,60 +109,38 @@ def row_of(
 
 
 @dataclass(slots=True)
-class _Pending:
-    """Rows to be written, by table."""
+class Found:
+    """What is known of the turns, calls and sessions of a batch."""
 
-    messages: list[Row] = field(default_factory=list)
-    turns: list[Row] = field(default_factory=list)
-    usage: list[Row] = field(default_factory=list)
-    events: list[Row] = field(default_factory=list)
-    model_usage: dict[tuple[str, str, str, str], UsageTotals] = field(default_factory=dict)
-    moved: dict[Key, Head] = field(default_factory=dict)
+    turns: dict[tuple[str, str, str], tuple[bytes, str]]
+    usage: dict[tuple[str, str, str], usage.Known]
+    cost_data: dict[Key, str]
 
 
-class _Work:
-    """One batch: what was found, and what is to be written."""
+class Recording:
+    """The appends of a batch: decided one by one, written together."""
 
-    def __init__(
-        self, tx: Tx, appends: Sequence[Append], usage_keys: Sequence[Row], *, wait: bool
-    ) -> None:
-        self.tx = tx
-        self.appends = appends
-        self.wait = wait
-        self.pending = _Pending()
-        if wait:
-            for append in appends:
-                if append.create is not None and not append.turn.expected_seq:
-                    sessions.insert(tx, append.actor, append.create)
-        heads, known_turns, known_usage = tx.look_up(
-            (sessions.lock_query(wait=wait), sorted({append.key for append in appends})),
-            ("turn_find", _turn_keys(appends)),
-            ("usage_find", usage_keys),
-        )
-        self.heads = sessions.heads_of(heads)
-        self.turns = {(row[0], row[1], row[2]): (row[3], row[4]) for row in known_turns}
-        self.usage = usage.entries_of(known_usage)
+    def __init__(self, found: Found, accounts: Accounts, *, lane: int) -> None:
+        self._found = found
+        self._accounts = accounts
+        self._sums = Sums(lane)
+        self._messages: list[Row] = []
+        self._turns: list[Row] = []
+        self._usage: list[Row] = []
+        self._events: list[Row] = []
+        self._moved: dict[Key, Head] = {}
+        self._cost_data: dict[Key, str] = {}
 
-    def run(self) -> list[Outcome]:
-        outcomes = [self._outcome(append) for append in self.appends]
-        self._write()
-        return outcomes
+    def record(self, append: Append, head: Head) -> TurnReceipt:
+        """Check a turn against what is there, then add it to what is to be written.
 
-    def _outcome(self, append: Append) -> Outcome:
-        head = self.heads.get(append.key)
-        if head is None and not self.wait:
-            return DEFERRED
-        try:
-            if head is None or not append.actor.may_see(head.owner):
-                raise sessions.not_found(append.key[1])
-            return Outcome(self._decide(head, append.turn))
-        except HansardError as error:
-            return Outcome(error=error)
-
-    def _decide(self, head: Head, turn: NewTurn) -> TurnReceipt:
-        """Check a turn against what is there, then add it to what is to be written."""
-        if turn.turn_id is not None:
-            known = self.turns.get((*head.key, turn.turn_id))
+        Raises:
+            Conflict: If it cannot follow what is there.
+            LimitReached: If totals would be full.
+        """
+        turn = append.turn
+        if turn.turn_id is not None and head.session_id:
+            known = self._found.turns.get((*head.key, turn.turn_id))
             if known is not None:
                 return _replay(turn, *known)
         if turn.expected_seq not in {None, head.message_count}:
@@ -186,80 +151,138 @@ class _Work:
                 version=head.version,
             )
         fresh = self._unknown_usage(head, turn)
-        if turn.usage_only and not fresh:
-            (entry,) = turn.usage
-            _, told = self.usage[(*head.key, entry.event_id)]
-            return _load("", told) if told else _receipt(head, turn, 0)
-        totals = reduce(UsageTotals.plus, fresh, head.usage)
-        return self._add(head, turn, fresh, totals)
+        if not fresh and (turn.usage_only or not head.session_id):
+            return self._told_before(head, turn)
+        return self._add(append, head, fresh)
 
-    def _unknown_usage(self, head: Head, turn: NewTurn) -> list[NewUsage]:
+    def writes(self) -> list[ForRows]:
+        """What to write."""
+        return [
+            ("message_insert", self._messages),
+            ("turn_insert", self._turns),
+            ("usage_insert", self._usage),
+            ("event_insert", self._events),
+            *self._sums.writes(),
+            sessions.advance(self._moved.values()),
+            ("cost_data_put", [(text, *key) for key, text in self._cost_data.items()]),
+        ]
+
+    def _told_before(self, head: Head, turn: NewTurn) -> TurnReceipt:
+        (charged, *_) = turn.usage
+        _, told = self._found.usage[(*head.key, charged.usage.event_id)]
+        return _load("", told) if told else _receipt(head, turn, 0)
+
+    def _unknown_usage(self, head: Head, turn: NewTurn) -> list[ChargedUsage]:
         fresh = []
-        for entry in turn.usage:
-            known = self.usage.get((*head.key, entry.event_id))
+        for charged in turn.usage:
+            event_id = charged.usage.event_id
+            known = self._found.usage.get((*head.key, event_id))
             if known is None:
-                fresh.append(entry)
-            elif known[0] != entry:
+                fresh.append(charged)
+            elif known[0] != usage.as_given(charged):
                 raise Conflict(
-                    f"event_id {entry.event_id!r} names another model call",
+                    f"event_id {event_id!r} names another model call",
                     code="usage_conflict",
-                    event_id=entry.event_id,
+                    event_id=event_id,
                 )
         return fresh
 
-    def _add(
-        self, head: Head, turn: NewTurn, fresh: list[NewUsage], totals: UsageTotals
-    ) -> TurnReceipt:
-        rows, key = self.pending, head.key
+    def _add(self, append: Append, head: Head, fresh: list[ChargedUsage]) -> TurnReceipt:
+        turn = append.turn
+        added = reduce(UsageTotals.plus, [charged.totals() for charged in fresh], NO_USAGE)
+        totals = head.usage.plus(added)
+        self._settle(append, head, fresh, added)
         digests = chain(head.digest, [message.canonical for message in turn.messages])
         for seq, (message, digest) in enumerate(
             zip(turn.messages, digests, strict=True), head.message_count
         ):
-            rows.messages.append(messages.row_of(head, seq, message, digest, turn.turn_id))
+            self._messages.append(messages.row_of(head, seq, message, digest, turn.turn_id))
         head.usage = totals
         head.version += 1
         head.message_count += len(digests)
         head.digest = digests[-1] if digests else head.digest
         head.updated_at_us = max(head.updated_at_us, turn.at_us)
-        rows.moved[key] = head
         if turn.turn_id is not None:
             head.turn_count += 1
         receipt = _receipt(head, turn, len(digests))
         told = write_receipt(receipt)
-        if turn.turn_id is not None:
-            self.turns[(*key, turn.turn_id)] = (turn.content_hash, told)
-            row = row_of(head, receipt, told, turn.status, turn.content_hash, turn.at_us)
-            rows.turns.append(row)
-        self._add_usage(head, turn, fresh, told if turn.usage_only else None)
-        rows.events.append(_event(head, turn, receipt))
+        self._add_usage(append, head, fresh, told)
+        if head.session_id:
+            self._add_turn(append, head, receipt, told)
         return receipt
 
-    def _add_usage(
-        self, head: Head, turn: NewTurn, fresh: list[NewUsage], told: str | None
+    def _settle(
+        self, append: Append, head: Head, fresh: list[ChargedUsage], added: UsageTotals
     ) -> None:
-        rows, key = self.pending, head.key
-        for entry in fresh:
-            rows.usage.append(usage.row_of(head, entry, turn.turn_id, turn.at_us, told))
-            self.usage[(*key, entry.event_id)] = entry, told
-            model = (*key, entry.provider, entry.model)
-            rows.model_usage[model] = rows.model_usage.get(model, NO_USAGE).plus(entry)
+        """Count the calls in the budgets, and let go of their holds."""
+        tenant_id, turn = head.tenant_id, append.turn
+        if fresh:
+            self._accounts.spend(tenant_id, subjects_of(append, head), added, turn.at_us)
+        costs = {charged.usage.event_id: charged.cost_nanousd or 0 for charged in fresh}
+        for call_id in append.holds:
+            self._accounts.end(
+                (tenant_id, call_id), "settled", append.ended_at_us, costs.get(call_id, 0)
+            )
 
-    def _write(self) -> None:
-        rows = self.pending
-        if not rows.moved:
-            return
-        self.tx.many(
-            ("message_insert", rows.messages),
-            ("turn_insert", rows.turns),
-            ("usage_insert", rows.usage),
-            ("event_insert", rows.events),
-            usage.add_to_models(rows.model_usage),
-            sessions.advance(rows.moved.values()),
-        )
+    def _add_usage(self, append: Append, head: Head, fresh: list[ChargedUsage], told: str) -> None:
+        turn, key_id = append.turn, append.actor.key_id
+        alone = told if turn.usage_only else None
+        for charged in fresh:
+            self._usage.append(
+                usage.row_of(head, charged, turn.turn_id, turn.at_us, key_id=key_id, receipt=alone)
+            )
+            entry = (*head.key, charged.usage.event_id)
+            self._found.usage[entry] = usage.as_given(charged), alone
+            self._sums.add(head, key_id, charged.usage, charged.totals(), turn.at_us)
+
+    def _add_turn(self, append: Append, head: Head, receipt: TurnReceipt, told: str) -> None:
+        turn = append.turn
+        self._moved[head.key] = head
+        if turn.turn_id is not None:
+            self._found.turns[(*head.key, turn.turn_id)] = (turn.content_hash, told)
+            self._turns.append(
+                row_of(head, receipt, told, turn.status, turn.content_hash, turn.at_us)
+            )
+        if append.tells_cost_data:
+            self._tell_cost_data(head, turn)
+        self._events.append(_event(head, turn, receipt))
+
+    def _tell_cost_data(self, head: Head, turn: NewTurn) -> None:
+        """Put the session's running totals beside the clients' own keys."""
+        before = self._cost_data.get(head.key) or self._found.cost_data[head.key]
+        totals: dict[str, int | str] = {
+            "input_tokens": head.usage.input_tokens,
+            "output_tokens": head.usage.output_tokens,
+            "cached_tokens": head.usage.cached_tokens,
+            "turn_count": head.turn_count,
+        }
+        if turn.usage:
+            totals["model"] = turn.usage[-1].usage.model
+        self._cost_data[head.key] = strict_json.dumps(merge(json.loads(before), totals))
 
 
-def _turn_keys(appends: Sequence[Append]) -> list[Row]:
+def subjects_of(append: Append, head: Head) -> Subjects:
+    """On whose account an append goes."""
+    return Subjects(head.owner or "", head.agent or "", head.session_id, append.actor.key_id or "")
+
+
+def turn_keys(appends: Sequence[Append]) -> list[Row]:
+    """Parameters of ``turn_find`` for turns that may have been recorded before."""
     return [(*append.key, append.turn.turn_id) for append in appends if append.turn.is_named]
+
+
+def usage_keys(appends: Sequence[Append], *, sure: bool) -> list[Row]:
+    """Parameters of ``usage_find``: for all calls, or those that may have been recorded."""
+    return [
+        (*append.key, event_id)
+        for append in appends
+        for event_id in (append.turn.event_ids if sure else append.turn.named_events)
+    ]
+
+
+def turns_of(rows: Sequence[Row]) -> dict[tuple[str, str, str], tuple[bytes, str]]:
+    """Build what is known of turns from rows of ``turn_find``."""
+    return {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
 
 
 def _replay(turn: NewTurn, content_hash: bytes, told: str) -> TurnReceipt:

@@ -1,11 +1,12 @@
 -- name: session_insert
 -- A new session, unless the id is taken.
 INSERT INTO sessions (
-    tenant_id, session_id, owner, version, message_count, turn_count, calls, input_tokens,
-    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, digest,
-    updated_at_us
+    tenant_id, session_id, owner, agent, version, message_count, turn_count, calls,
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+    cost_nanousd, unpriced_calls, digest, updated_at_us
 ) VALUES (
-    :tenant_id, :session_id, :owner, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, :digest, :updated_at_us
+    :tenant_id, :session_id, :owner, :agent, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, :digest,
+    :updated_at_us
 ) ON CONFLICT (tenant_id, session_id) DO NOTHING
 RETURNING session_id;
 
@@ -24,7 +25,8 @@ INSERT INTO session_details (
 SELECT s.session_id, s.owner, d.agent, d.title, d.model, d.system_prompt, d.metadata, d.cost_data,
     d.archived, d.parent_session_id, d.forked_at_seq, s.message_count, s.turn_count, s.version,
     s.calls, s.input_tokens, s.cached_tokens, s.cache_write_tokens, s.output_tokens,
-    s.reasoning_tokens, s.cost_nanousd, s.digest, d.created_at_us, s.updated_at_us
+    s.reasoning_tokens, s.cost_nanousd, s.unpriced_calls, s.digest, d.created_at_us,
+    s.updated_at_us
 FROM sessions AS s
 JOIN session_details AS d ON d.tenant_id = s.tenant_id AND d.session_id = s.session_id
 WHERE s.tenant_id = :tenant_id AND s.session_id = :session_id;
@@ -35,7 +37,8 @@ WHERE s.tenant_id = :tenant_id AND s.session_id = :session_id;
 SELECT s.session_id, s.owner, d.agent, d.title, d.model, NULL, d.metadata, '{}',
     d.archived, d.parent_session_id, d.forked_at_seq, s.message_count, s.turn_count, s.version,
     s.calls, s.input_tokens, s.cached_tokens, s.cache_write_tokens, s.output_tokens,
-    s.reasoning_tokens, s.cost_nanousd, s.digest, d.created_at_us, s.updated_at_us
+    s.reasoning_tokens, s.cost_nanousd, s.unpriced_calls, s.digest, d.created_at_us,
+    s.updated_at_us
 FROM sessions AS s
 JOIN session_details AS d ON d.tenant_id = s.tenant_id AND d.session_id = s.session_id
 WHERE s.tenant_id = :tenant_id AND d.tenant_id = :tenant_id
@@ -75,17 +78,17 @@ LIMIT :limit;
 
 -- name: session_lock
 -- The parts of sessions that appends change; each row stays locked until the end.
-SELECT tenant_id, session_id, owner, version, message_count, turn_count, calls, input_tokens,
-    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, digest,
-    updated_at_us
+SELECT tenant_id, session_id, owner, agent, version, message_count, turn_count, calls,
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+    cost_nanousd, unpriced_calls, digest, updated_at_us
 FROM sessions
 WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
 -- name: session_lock_free
 -- The same, without the sessions that another transaction has locked.
-SELECT tenant_id, session_id, owner, version, message_count, turn_count, calls, input_tokens,
-    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, digest,
-    updated_at_us
+SELECT tenant_id, session_id, owner, agent, version, message_count, turn_count, calls,
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+    cost_nanousd, unpriced_calls, digest, updated_at_us
 FROM sessions
 WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
@@ -95,7 +98,8 @@ UPDATE sessions SET version = :version, message_count = :message_count,
     turn_count = :turn_count, calls = :calls, input_tokens = :input_tokens,
     cached_tokens = :cached_tokens, cache_write_tokens = :cache_write_tokens,
     output_tokens = :output_tokens, reasoning_tokens = :reasoning_tokens,
-    cost_nanousd = :cost_nanousd, digest = :digest, updated_at_us = :updated_at_us
+    cost_nanousd = :cost_nanousd, unpriced_calls = :unpriced_calls, digest = :digest,
+    updated_at_us = :updated_at_us
 WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
 -- name: session_touch
@@ -117,3 +121,13 @@ WHERE tenant_id = :tenant_id AND session_id = :session_id;
 -- name: session_delete
 -- A session; all that hangs on it goes by cascade.
 DELETE FROM sessions WHERE tenant_id = :tenant_id AND session_id = :session_id;
+
+-- name: cost_data_find
+-- The clients' own objects.
+SELECT tenant_id, session_id, cost_data FROM session_details
+WHERE tenant_id = :tenant_id AND session_id = :session_id;
+
+-- name: cost_data_put
+-- The same, with new contents: the session is locked.
+UPDATE session_details SET cost_data = :cost_data
+WHERE tenant_id = :tenant_id AND session_id = :session_id;

@@ -1,52 +1,95 @@
 -- name: usage_find
 -- Usage entries that were recorded before, by their ids.
 SELECT tenant_id, session_id, event_id, provider, model, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, receipt
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier,
+    parts, confidence, raw, price_version, receipt
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id;
 
 -- name: usage_insert
 -- New usage entries.
 INSERT INTO usage_entries (
-    tenant_id, session_id, event_id, turn_id, provider, model, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us, receipt
+    tenant_id, session_id, event_id, turn_id, kind, reverses, owner, agent, key_id, provider,
+    model, input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+    cost_nanousd, model_asked, service_tier, parts, confidence, raw, price_version,
+    recorded_at_us, receipt
 ) VALUES (
-    :tenant_id, :session_id, :event_id, :turn_id, :provider, :model, :input_tokens,
-    :cached_tokens, :cache_write_tokens, :output_tokens, :reasoning_tokens, :cost_nanousd,
-    :recorded_at_us, :receipt
+    :tenant_id, :session_id, :event_id, :turn_id, :kind, :reverses, :owner, :agent, :key_id,
+    :provider, :model, :input_tokens, :cached_tokens, :cache_write_tokens, :output_tokens,
+    :reasoning_tokens, :cost_nanousd, :model_asked, :service_tier, :parts, :confidence, :raw,
+    :price_version, :recorded_at_us, :receipt
 );
 
 -- name: usage_list
 -- A session's usage entries after one of them, by id.
 SELECT event_id, provider, model, input_tokens, cached_tokens, cache_write_tokens,
-    output_tokens, reasoning_tokens, cost_nanousd, turn_id, recorded_at_us
+    output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier, parts, confidence,
+    raw, price_version, turn_id, recorded_at_us, reverses
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id > :after
 ORDER BY event_id
 LIMIT :limit;
 
--- name: model_usage_add
--- Add to a session's sums by model.
-INSERT INTO model_usage AS m (
-    tenant_id, session_id, provider, model, calls, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd
+-- name: usage_bury
+-- Entries of a session that is deleted: they stay, under a name that no session can have.
+UPDATE usage_entries SET session_id = :tombstone
+WHERE tenant_id = :tenant_id AND session_id = :session_id;
+
+-- name: session_usage_bury
+-- Their sums too.
+UPDATE session_usage SET session_id = :tombstone
+WHERE tenant_id = :tenant_id AND session_id = :session_id;
+
+-- name: session_usage_add
+-- Add to sums by session and hour.
+INSERT INTO session_usage AS m (
+    tenant_id, session_id, hour_us, provider, model, owner, agent, lane, calls, input_tokens,
+    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd,
+    unpriced_calls
 ) VALUES (
-    :tenant_id, :session_id, :provider, :model, :calls, :input_tokens, :cached_tokens,
-    :cache_write_tokens, :output_tokens, :reasoning_tokens, :cost_nanousd
+    :tenant_id, :session_id, :hour_us, :provider, :model, :owner, :agent, :lane, :calls,
+    :input_tokens, :cached_tokens, :cache_write_tokens, :output_tokens, :reasoning_tokens,
+    :cost_nanousd, :unpriced_calls
 )
-ON CONFLICT (tenant_id, session_id, provider, model) DO UPDATE SET
+ON CONFLICT (tenant_id, session_id, hour_us, provider, model, owner, agent, lane)
+DO UPDATE SET
     calls = m.calls + excluded.calls,
     input_tokens = m.input_tokens + excluded.input_tokens,
     cached_tokens = m.cached_tokens + excluded.cached_tokens,
     cache_write_tokens = m.cache_write_tokens + excluded.cache_write_tokens,
     output_tokens = m.output_tokens + excluded.output_tokens,
     reasoning_tokens = m.reasoning_tokens + excluded.reasoning_tokens,
-    cost_nanousd = m.cost_nanousd + excluded.cost_nanousd;
+    cost_nanousd = m.cost_nanousd + excluded.cost_nanousd,
+    unpriced_calls = m.unpriced_calls + excluded.unpriced_calls;
+
+-- name: hourly_usage_add
+-- Add to a tenant's sums by hour.
+INSERT INTO hourly_usage AS m (
+    tenant_id, hour_us, provider, model, owner, agent, key_id, lane, calls, input_tokens,
+    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd,
+    unpriced_calls
+) VALUES (
+    :tenant_id, :hour_us, :provider, :model, :owner, :agent, :key_id, :lane, :calls,
+    :input_tokens, :cached_tokens, :cache_write_tokens, :output_tokens, :reasoning_tokens,
+    :cost_nanousd, :unpriced_calls
+)
+ON CONFLICT (tenant_id, hour_us, provider, model, owner, agent, key_id, lane)
+DO UPDATE SET
+    calls = m.calls + excluded.calls,
+    input_tokens = m.input_tokens + excluded.input_tokens,
+    cached_tokens = m.cached_tokens + excluded.cached_tokens,
+    cache_write_tokens = m.cache_write_tokens + excluded.cache_write_tokens,
+    output_tokens = m.output_tokens + excluded.output_tokens,
+    reasoning_tokens = m.reasoning_tokens + excluded.reasoning_tokens,
+    cost_nanousd = m.cost_nanousd + excluded.cost_nanousd,
+    unpriced_calls = m.unpriced_calls + excluded.unpriced_calls;
 
 -- name: model_usage_list
 -- A session's sums by model.
-SELECT provider, model, calls, input_tokens, cached_tokens, cache_write_tokens,
-    output_tokens, reasoning_tokens, cost_nanousd
-FROM model_usage
+SELECT provider, model, sum(calls), sum(input_tokens), sum(cached_tokens),
+    sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens), sum(cost_nanousd),
+    sum(unpriced_calls)
+FROM session_usage
 WHERE tenant_id = :tenant_id AND session_id = :session_id
+GROUP BY provider, model
 ORDER BY provider, model;

@@ -1,0 +1,366 @@
+"""Budgets: what may be spent in a window of time, by whom, and what is held of it.
+
+    spent + held <= limit, in every budget that applies
+
+``spent`` is the sum of the entries of the window; ``held`` the sum of the holds on it: what
+calls under way may cost at most, and what calls may have cost of which nobody knows the end.
+A window is a stretch of the calendar in the budget's time zone, worked out when it is needed,
+so nothing has to be reset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
+
+from hansard.core.errors import InvalidInput, LimitReached
+from hansard.core.ids import check_id
+from hansard.core.money import format_usd
+from hansard.core.strict_json import check_text
+from hansard.core.times import format_us
+from hansard.core.usage import TOTAL_MAX, UsageTotals
+
+SCOPES: Final = ("tenant", "owner", "agent", "session", "key")
+PERIODS: Final = ("total", "hour", "day", "week", "month")
+UNITS: Final = ("usd", "tokens")
+MODES: Final = ("enforce", "observe")
+EACH: Final = "*"
+"""Subject of a budget that each owner (agent, session, key) has by itself."""
+
+WARN_PERCENTS: Final = (80, 100)
+WARN_MAX = 10  # thresholds of one budget
+BUDGETS_MAX = 1_000  # of one tenant: all are looked at for each call
+ZONE_LENGTH_MAX = 64
+SUBJECT_LENGTH_MAX = 256
+FOREVER_US: Final = -(2**63)
+"""Start of the window that never ends."""
+
+_QUARTER_US = 900_000_000  # every offset of a time zone in use is a multiple of a quarter hour
+_PICO_PER_NANO = 1_000
+_PERCENTS: Final = range(1, 101)
+
+
+class Subjects(NamedTuple):
+    """On whose account a call goes; ``''`` where there is none."""
+
+    owner: str
+    agent: str
+    session: str
+    key: str
+
+
+class Window(NamedTuple):
+    """A stretch of time, in microseconds; ``end_us`` is None if it never ends."""
+
+    start_us: int
+    end_us: int | None
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """A limit on what is spent in each window.
+
+    Attributes:
+        scope: Whose calls count: one of ``SCOPES``.
+        subject: Which owner, agent, session or key; ``*`` for each by itself, empty for the
+            tenant.
+        period: How long a window is: one of ``PERIODS``.
+        time_zone: IANA name of the zone whose calendar cuts the windows.
+        unit: ``usd``, limits and amounts are then nano-dollars, or ``tokens``.
+        mode: ``enforce`` refuses calls, ``observe`` only tells.
+        warn_percents: Shares of the limit that are told when they are crossed.
+        counts_from_us: Start of the first window; what is older does not count.
+    """
+
+    tenant_id: str
+    budget_id: str
+    scope: str
+    subject: str
+    period: str
+    time_zone: str
+    unit: str
+    limit_amount: int
+    mode: str
+    warn_percents: tuple[int, ...]
+    counts_from_us: int
+    created_at_us: int
+    updated_at_us: int
+
+    def subject_in(self, subjects: Subjects) -> str | None:
+        """Whose window a call falls into; None if the budget is not about it."""
+        if self.scope == "tenant":
+            return ""
+        given: str = getattr(subjects, self.scope)
+        return given if given and self.subject in {EACH, given} else None
+
+    def window_at(self, at_us: int) -> Window:
+        """The window that a moment falls into."""
+        return find_window(self.period, self.time_zone, at_us)
+
+    def amount_of(self, totals: UsageTotals) -> int:
+        """What usage takes of it."""
+        if self.unit == "usd":
+            return totals.cost_nanousd
+        return totals.input_tokens + totals.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetState:
+    """A budget in one of its windows."""
+
+    budget: Budget
+    subject: str
+    window: Window
+    held: int
+    spent: int
+
+    @property
+    def remaining(self) -> int:
+        """What is left; negative if more was spent than allowed."""
+        return self.budget.limit_amount - self.held - self.spent
+
+
+class BudgetWarning(Struct, frozen=True, kw_only=True):
+    """A threshold that was crossed, told once in a window."""
+
+    budget_id: str
+    scope: str
+    subject: str
+    percent: int
+    used: int
+    limit_amount: int
+    unit: str
+    resets_at_us: int | None
+
+
+class NewHold(Struct, frozen=True, kw_only=True):
+    """What a call may cost at most, to be taken before it is made.
+
+    Attributes:
+        session_id: None for a call that belongs to no session.
+        fixed_nanousd: What its input may cost; None if the model is unpriced.
+        fixed_tokens: The most tokens that its input may be.
+        output_pico_per_token: Price of an output token, in 1e-12 dollars.
+        output_tokens: The most tokens that may come back.
+        least_output_tokens: What is enough if there is not room for all of these; None to
+            refuse then.
+        expires_at_us: When nobody waits for its end any more.
+    """
+
+    call_id: str
+    session_id: str | None
+    turn_id: str
+    agent: str | None
+    provider: str
+    model_asked: str
+    fixed_nanousd: int | None
+    fixed_tokens: int
+    output_pico_per_token: int | None
+    output_tokens: int
+    least_output_tokens: int | None
+    expires_at_us: int
+
+    def amount(self, unit: str, output_tokens: int) -> int | None:
+        """What it takes of a budget in that unit; None if nobody can say."""
+        if unit == "tokens":
+            return self.fixed_tokens + output_tokens
+        if self.fixed_nanousd is None or self.output_pico_per_token is None:
+            return None
+        return self.fixed_nanousd + -(-output_tokens * self.output_pico_per_token // _PICO_PER_NANO)
+
+    def affordable(self, unit: str, remaining: int) -> int:
+        """How many output tokens fit into what remains; negative if not even the input does."""
+        if unit == "tokens":
+            return remaining - self.fixed_tokens
+        assert self.fixed_nanousd is not None
+        assert self.output_pico_per_token is not None
+        left = remaining - self.fixed_nanousd
+        if left < 0 or not self.output_pico_per_token:
+            return min(left, self.output_tokens)
+        return left * _PICO_PER_NANO // self.output_pico_per_token
+
+
+class Admission(Struct, frozen=True, kw_only=True):
+    """A hold that was taken.
+
+    Attributes:
+        is_budgeted: Whether any budget applies.
+        output_tokens: How many may come back.
+        at_us: When it was taken; the call counts in the windows of that moment.
+    """
+
+    call_id: str
+    is_budgeted: bool
+    output_tokens: int
+    warnings: tuple[BudgetWarning, ...]
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A hold as it is kept; ``amount_nanousd`` is None if the call is unpriced."""
+
+    call_id: str
+    session_id: str | None
+    turn_id: str | None
+    owner: str | None
+    provider: str
+    model_asked: str
+    amount_nanousd: int | None
+    amount_tokens: int
+    budget_ids: tuple[str, ...]
+    state: str
+    is_overrun: bool
+    created_at_us: int
+    expires_at_us: int
+    ended_at_us: int | None
+
+
+def check_budget(
+    *,
+    tenant_id: str,
+    budget_id: str,
+    scope: str,
+    subject: str,
+    period: str,
+    time_zone: str,
+    unit: str,
+    limit_amount: int,
+    mode: str,
+    warn_percents: Sequence[int],
+    now_us: int,
+) -> Budget:
+    """Check a budget; it counts from the start of the present window.
+
+    Raises:
+        InvalidInput: ``invalid_budget``, naming the field.
+    """
+    check_id(budget_id, "budget_id")
+    for name, value, allowed in (
+        ("scope", scope, SCOPES),
+        ("window", period, PERIODS),
+        ("unit", unit, UNITS),
+        ("mode", mode, MODES),
+    ):
+        if value not in allowed:
+            raise _invalid(name, f"must be one of {', '.join(allowed)}")
+    if scope == "tenant" and subject:
+        raise _invalid("subject", "a budget of the tenant has no subject")
+    if scope != "tenant" and subject != EACH:
+        check_id(subject, "subject")
+    if type(limit_amount) is not int or not 0 <= limit_amount <= TOTAL_MAX:
+        raise _invalid("limit", f"must be from 0 to {TOTAL_MAX}")
+    percents = tuple(warn_percents)
+    if len(percents) > WARN_MAX or not all(map(_is_percent, percents)):
+        raise _invalid("warn_percents", f"must be at most {WARN_MAX} whole numbers from 1 to 100")
+    _check_zone(time_zone)
+    return Budget(
+        tenant_id=tenant_id,
+        budget_id=budget_id,
+        scope=scope,
+        subject=subject,
+        period=period,
+        time_zone=time_zone,
+        unit=unit,
+        limit_amount=limit_amount,
+        mode=mode,
+        warn_percents=tuple(sorted(set(percents))),
+        counts_from_us=find_window(period, time_zone, now_us).start_us,
+        created_at_us=now_us,
+        updated_at_us=now_us,
+    )
+
+
+def find_window(period: str, time_zone: str, at_us: int) -> Window:
+    """Find the window of a moment.
+
+    Days begin at midnight, weeks on Monday, months on the first, by the clocks of the zone; an
+    hour is an hour of the clock, and lasts two where the clock is set back.
+
+    >>> find_window("day", "Europe/Berlin", 1_700_000_000_000_000)
+    Window(start_us=1699916400000000, end_us=1700002800000000)
+    """
+    return _find_window(period, time_zone, at_us // _QUARTER_US)
+
+
+@lru_cache(maxsize=4_096)
+def _find_window(period: str, time_zone: str, quarter: int) -> Window:
+    if period == "total":
+        return Window(FOREVER_US, None)
+    zone = ZoneInfo(time_zone)
+    now = datetime.fromtimestamp(quarter * 900, UTC).astimezone(zone)
+    start = now.replace(minute=0, second=0, microsecond=0, fold=0)
+    if period == "hour":
+        end = start + timedelta(hours=1)
+    else:
+        start = start.replace(hour=0)
+        if period == "week":
+            start -= timedelta(days=start.weekday())
+        if period == "month":
+            start = start.replace(day=1)
+        days = {"day": 1, "week": 7, "month": 32}[period]
+        end = start + timedelta(days=days)
+        if period == "month":
+            end = end.replace(day=1)
+    return Window(_instant_us(start), _instant_us(end))
+
+
+def _instant_us(moment: datetime) -> int:
+    """The instant that a reading of a clock stands for, the first of two."""
+    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(microseconds=1)
+
+
+def _is_percent(value: object) -> bool:
+    return type(value) is int and value in _PERCENTS
+
+
+def _check_zone(name: str) -> None:
+    try:
+        ZoneInfo(check_text(name, "time_zone", length_max=ZONE_LENGTH_MAX))
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise _invalid("time_zone", "must be an IANA time zone, such as Europe/Berlin") from exc
+
+
+def exceeded(state: BudgetState, required: int) -> LimitReached:
+    """The error for a call that a budget has no room for."""
+    budget = state.budget
+    show = format_usd if budget.unit == "usd" else str
+    end_us = state.window.end_us
+    return LimitReached(
+        f"budget {budget.budget_id!r} has {show(max(state.remaining, 0))} left of "
+        f"{show(budget.limit_amount)} ({budget.unit} per {budget.period}); the call may take "
+        f"{show(required)}",
+        code="budget_exceeded",
+        budget=budget.budget_id,
+        scope=budget.scope,
+        subject=state.subject or budget.tenant_id,
+        window=budget.period,
+        unit=budget.unit,
+        limit=show(budget.limit_amount),
+        spent=show(state.spent),
+        held=show(state.held),
+        remaining=show(max(state.remaining, 0)),
+        required=show(required),
+        resets_at=None if end_us is None else format_us(end_us),
+    )
+
+
+def unpriced_model(budget: Budget, model: str) -> LimitReached:
+    """The error for a call whose price nobody knows, where money is limited."""
+    return LimitReached(
+        f"model {model!r} has no price, and budget {budget.budget_id!r} limits money",
+        code="unpriced_model",
+        budget=budget.budget_id,
+        scope=budget.scope,
+        model=model,
+    )
+
+
+def _invalid(field: str, reason: str) -> InvalidInput:
+    return InvalidInput(f"{field}: {reason}", code="invalid_budget", field=field)

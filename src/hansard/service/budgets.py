@@ -1,0 +1,236 @@
+"""Budgets of a record on a database: holds before calls, and what becomes of them.
+
+take_hold -> the call -> settle_turn          spent, what it really was
+`-> release_holds        it was never made
+`-> nothing, expired     unknown: still held, until somebody says
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from hansard.core.budgets import (
+    WARN_PERCENTS,
+    Admission,
+    Budget,
+    BudgetState,
+    Hold,
+    NewHold,
+    check_budget,
+)
+from hansard.core.errors import InvalidInput, NotFound, Unauthorized
+from hansard.core.ids import check_id
+from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
+from hansard.core.sessions import check_new_session
+from hansard.core.turns import TurnReceipt, check_turn, check_usage_only
+from hansard.core.usage import NewUsage
+from hansard.offload import check_list
+from hansard.service.turns import Turns
+from hansard.store import limits
+from hansard.store.budgets import AdmissionJob
+from hansard.store.database import Tx
+from hansard.store.turns import Append
+
+NO_SESSION = ""
+STATES = ("open", "settled", "released", "unknown", "written_off")
+
+
+class Budgets(Turns):
+    """The part of a record on a database that is about budgets."""
+
+    async def take_hold(self, hold: NewHold) -> Admission:
+        """Hold what a call may cost in every budget that applies; on disk when this returns.
+
+        Raises:
+            LimitReached: ``budget_exceeded`` or ``unpriced_model``; nothing is held.
+        """
+        job = AdmissionJob(self.actor, hold, self.clock())
+        admission: Admission = await self.runner.append(job)
+        return admission
+
+    async def settle_turn(
+        self,
+        session_id: str | None,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        usage: Sequence[NewUsage],
+        turn_id: str,
+        status: str,
+        holds: Sequence[str],
+        at_us: int,
+        agent: str | None = None,
+        model: str | None = None,
+        expected_seq: int | None = None,
+    ) -> TurnReceipt:
+        """Record a turn that was made at a time, and end the holds of its calls, once.
+
+        The session is made if there is none, and its ``cost_data`` gets its running totals.
+        Without a session only the usage is recorded.
+
+        Raises:
+            Conflict: As ``append_turn``.
+        """
+        check = partial(
+            check_turn,
+            usage=usage,
+            turn_id=turn_id,
+            status=status,
+            expected_seq=expected_seq,
+            clock=lambda: at_us,
+            pricing=await self.pricing(),
+        )
+        new = check_new_session(
+            session_id=session_id,
+            owner=self.actor.owner,
+            agent=agent,
+            model=model,
+            clock=self.clock,
+        )
+        turn = await check_list(check, messages if session_id is not None else ())
+        append = Append(
+            self.actor,
+            (self.actor.tenant_id, session_id or NO_SESSION),
+            turn,
+            new,
+            holds=tuple(holds),
+            ended_at_us=self.clock(),
+            tells_cost_data=session_id is not None,
+        )
+        receipt: TurnReceipt = await self.runner.append(append)
+        return receipt
+
+    async def release_holds(self, call_ids: Sequence[str]) -> None:
+        """Let go of holds whose calls were certainly never made."""
+        now_us, tenant_id = self.clock(), self.actor.tenant_id
+        await self.runner.write(
+            lambda tx: limits.end_holds(tx, tenant_id, call_ids, "released", now_us)
+        )
+
+    async def put_budget(
+        self,
+        budget_id: str,
+        *,
+        scope: str,
+        limit_amount: int,
+        unit: str = "usd",
+        subject: str = "",
+        period: str = "total",
+        time_zone: str = "UTC",
+        mode: str = "enforce",
+        warn_percents: Sequence[int] = WARN_PERCENTS,
+    ) -> Budget:
+        """Make a budget, or change one; it counts from the start of the present window.
+
+        Another limit for the same scope, subject, window and unit goes on with what was spent
+        and held; anything else begins anew.
+
+        Raises:
+            Unauthorized: ``forbidden``, if the caller may not.
+            InvalidInput: ``invalid_budget``.
+        """
+        self._check_may_set()
+        budget = check_budget(
+            tenant_id=self.actor.tenant_id,
+            budget_id=budget_id,
+            scope=scope,
+            subject=subject,
+            period=period,
+            time_zone=time_zone,
+            unit=unit,
+            limit_amount=limit_amount,
+            mode=mode,
+            warn_percents=warn_percents,
+            now_us=self.clock(),
+        )
+        return await self.runner.write(lambda tx: limits.put(tx, budget))
+
+    async def delete_budget(self, budget_id: str) -> None:
+        """Remove a budget; what was spent stays in the ledger."""
+        self._check_may_set()
+        check_id(budget_id, "budget_id")
+        await self.runner.write(lambda tx: limits.delete(tx, self.actor.tenant_id, budget_id))
+
+    async def get_budget(self, budget_id: str) -> tuple[Budget, Sequence[BudgetState]]:
+        """Return a budget, and what is left of it by subject, as far as one may see.
+
+        Raises:
+            NotFound: ``budget_not_found``.
+        """
+        check_id(budget_id, "budget_id")
+        now_us = self.clock()
+
+        def find(tx: Tx) -> tuple[Budget, Sequence[BudgetState]]:
+            budget = limits.get(tx, self.actor, budget_id)
+            return budget, limits.list_states(tx, self.actor, budget, now_us)
+
+        return await self.runner.read(find)
+
+    async def list_budgets(self) -> Sequence[tuple[Budget, Sequence[BudgetState]]]:
+        """Return all budgets that one may see, by id, each with what is left."""
+        now_us = self.clock()
+        return await self.runner.read(
+            lambda tx: [
+                (budget, limits.list_states(tx, self.actor, budget, now_us))
+                for budget in limits.list_all(tx, self.actor)
+            ]
+        )
+
+    async def list_holds(
+        self, *, state: str = "unknown", limit: int = 100, cursor: str | None = None
+    ) -> Page[Hold]:
+        """Return a page of holds in a state, oldest first."""
+        check_limit(limit)
+        if state not in STATES:
+            raise InvalidInput(f"state must be one of {', '.join(STATES)}", code="invalid_state")
+        secret, scope = self.runner.database.secret, [self.actor.tenant_id, "holds", state]
+        after = "" if cursor is None else read_cursor(secret, scope, cursor)[0]
+        found = await self.runner.read(
+            lambda tx: limits.list_holds(tx, self.actor, state, after=after, limit=limit + 1)
+        )
+        page = tuple(found[:limit])
+        more = sign_cursor(secret, scope, [page[-1].call_id]) if len(found) > limit else None
+        return Page(page, more)
+
+    async def resolve_hold(self, call_id: str, usage: NewUsage | None) -> None:
+        """Say what became of a call of which nobody knew: its usage, or (None) nothing at all.
+
+        Raises:
+            NotFound: ``hold_not_found``.
+            Conflict: ``hold_ended``.
+        """
+        self._check_may_set()
+        now_us, tenant_id = self.clock(), self.actor.tenant_id
+        check_id(call_id, "call_id")
+        hold = await self.runner.write(lambda tx: limits.get_pending(tx, tenant_id, call_id))
+        if usage is None:
+            await self.runner.write(
+                lambda tx: limits.end_holds(tx, tenant_id, [call_id], "written_off", now_us)
+            )
+            return
+        turn = check_usage_only(
+            replace(usage, event_id=call_id, confidence="reconciled"),
+            clock=lambda: hold.created_at_us,
+            pricing=await self.pricing(),
+        )
+        append = Append(self.actor, (tenant_id, hold.session_id or NO_SESSION), turn)
+        append = replace(append, holds=(call_id,), ended_at_us=now_us)
+        try:
+            await self.runner.append(append)
+        except NotFound:  # the session was deleted: the tenant's then
+            await self.runner.append(replace(append, key=(tenant_id, NO_SESSION)))
+
+    async def expire_holds(self) -> int:
+        """Say of holds of every tenant whose time is over that nobody knows; return how many.
+
+        They stay held until somebody resolves them.
+        """
+        now_us = self.clock()
+        return await self.runner.write(lambda tx: limits.expire(tx, now_us))
+
+    def _check_may_set(self) -> None:
+        if not self.actor.sets_budgets:
+            raise Unauthorized("budgets are not yours to set", code="forbidden")

@@ -1,0 +1,147 @@
+"""Batches: appends and admissions that share one transaction.
+
+    lock the sessions -> look up turns and usage by id -> lock the windows of budgets
+    -> decide in memory -> write each table once
+
+Each item of a batch gets its own outcome; one that is refused leaves no trace, and the others
+go on. Sessions that another transaction has locked are passed over, unless it is told to
+wait, so nobody waits for another session's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hansard.core.budgets import Admission, Subjects
+from hansard.core.digest import GENESIS
+from hansard.core.errors import HansardError
+from hansard.core.turns import TurnReceipt
+from hansard.core.usage import NO_USAGE
+from hansard.store import budgets, sessions, turns, usage
+from hansard.store.budgets import Accounts, AdmissionJob
+from hansard.store.database import Row, Tx
+from hansard.store.jobs import DEFERRED, Outcome
+from hansard.store.sessions import Head
+from hansard.store.turns import Append, Found, Recording, subjects_of
+
+Item = Append | AdmissionJob
+
+
+def batch(tx: Tx, items: Sequence[Item], *, sure: bool, wait: bool) -> list[Outcome]:
+    """Run appends and admissions.
+
+    Args:
+        tx: The transaction of all.
+        items: What to add.
+        sure: Look all ids up; otherwise those made of the id of a new turn are taken as new.
+        wait: Wait for locks; otherwise appends to sessions that are absent or locked elsewhere
+            are deferred. On SQLite there is nothing to wait for.
+    """
+    return _Batch(tx, items, sure=sure, wait=wait or tx.dialect == "sqlite").run()
+
+
+class _Batch:
+    """One batch: what was found, and what is to be written."""
+
+    def __init__(self, tx: Tx, items: Sequence[Item], *, sure: bool, wait: bool) -> None:
+        self.tx = tx
+        self.items = items
+        self.wait = wait
+        appends = [item for item in items if isinstance(item, Append)]
+        admissions = [item for item in items if isinstance(item, AdmissionJob)]
+        if wait:
+            for append in appends:
+                if append.create is not None and not append.turn.expected_seq:
+                    sessions.insert(tx, append.actor, append.create)
+        heads, known_turns, known_usage, cost_data, _, limits, holds, owners = tx.look_up(
+            (sessions.lock_query(wait=wait), sorted({append.key for append in appends})),
+            ("turn_find", turns.turn_keys(appends)),
+            ("usage_find", turns.usage_keys(appends, sure=sure)),
+            ("cost_data_find", [append.key for append in appends if append.tells_cost_data]),
+            ("budget_share", [()]),
+            ("budget_find", _tenants(items)),
+            ("hold_find", _hold_keys(appends, admissions)),
+            ("hold_owner_of_session", _session_keys(admissions)),
+        )
+        self.heads = sessions.heads_of(heads)
+        self.owners = {(row[0], row[1]): (row[2], row[3]) for row in owners}
+        found = Found(
+            turns.turns_of(known_turns),
+            usage.entries_of(known_usage),
+            {(row[0], row[1]): row[2] for row in cost_data},
+        )
+        self.accounts = Accounts(tx, budgets.budgets_of(limits), budgets.holds_of(holds))
+        self.recording = Recording(found, self.accounts, lane=tx.lane)
+
+    def run(self) -> list[Outcome]:
+        self._lock_windows()
+        outcomes = [self._outcome(item) for item in self.items]
+        self.tx.many(*self.recording.writes(), *self.accounts.writes())
+        self.tx.many(self.accounts.new_holds())
+        return outcomes
+
+    def _lock_windows(self) -> None:
+        for item in self.items:
+            at_us = item.at_us if isinstance(item, AdmissionJob) else item.turn.at_us
+            subjects = self._subjects(item)
+            if subjects is not None:
+                self.accounts.expect(item.actor.tenant_id, subjects, at_us)
+        self.accounts.lock()
+
+    def _subjects(self, item: Item) -> Subjects | None:
+        """On whose account an item goes; None if it adds nothing to any."""
+        if isinstance(item, AdmissionJob):
+            return self._subjects_of_hold(item)
+        head = self._head(item)
+        return subjects_of(item, head) if head is not None and item.turn.usage else None
+
+    def _subjects_of_hold(self, job: AdmissionJob) -> Subjects:
+        session_id = job.hold.session_id or ""
+        ours = (job.actor.owner, job.hold.agent)
+        owner, agent = self.owners.get((job.actor.tenant_id, session_id), ours)
+        return Subjects(owner or "", agent or "", session_id, job.actor.key_id or "")
+
+    def _head(self, append: Append) -> Head | None:
+        if append.key[1]:
+            return self.heads.get(append.key)
+        return _no_session(append)
+
+    def _outcome(self, item: Item) -> Outcome:
+        try:
+            if isinstance(item, AdmissionJob):
+                return Outcome(self._admit(item))
+            head = self._head(item)
+            if head is None and not self.wait:
+                return DEFERRED
+            return Outcome(self._record(item, head))
+        except HansardError as error:
+            return Outcome(error=error)
+
+    def _admit(self, job: AdmissionJob) -> Admission:
+        return self.accounts.admit(job, self._subjects_of_hold(job))
+
+    def _record(self, append: Append, head: Head | None) -> TurnReceipt:
+        if head is None or not append.actor.may_see(head.owner):
+            raise sessions.not_found(append.key[1])
+        return self.recording.record(append, head)
+
+
+def _no_session(append: Append) -> Head:
+    """The head for calls that belong to no session; it is not kept."""
+    actor = append.actor
+    agent = append.create.agent if append.create else None
+    return Head(actor.tenant_id, "", actor.owner, agent, 0, 0, 0, NO_USAGE, GENESIS, 0)
+
+
+def _tenants(items: Sequence[Item]) -> list[Row]:
+    return [(tenant_id,) for tenant_id in sorted({item.actor.tenant_id for item in items})]
+
+
+def _hold_keys(appends: Sequence[Append], admissions: Sequence[AdmissionJob]) -> list[Row]:
+    ending = {(item.actor.tenant_id, call_id) for item in appends for call_id in item.holds}
+    return sorted(ending | {(job.actor.tenant_id, job.hold.call_id) for job in admissions})
+
+
+def _session_keys(admissions: Sequence[AdmissionJob]) -> list[Row]:
+    named = [(job.actor.tenant_id, job.hold.session_id) for job in admissions]
+    return sorted({key for key in named if key[1] is not None})

@@ -1,0 +1,139 @@
+-- name: budget_find
+SELECT b.tenant_id, b.budget_id, b.scope, b.subject, b.period, b.time_zone, b.unit,
+    b.limit_amount, b.mode, b.warn_percents, b.counts_from_us, b.created_at_us, b.updated_at_us
+FROM budgets AS b
+JOIN unnest(:tenant_id::text[]) AS r(tenant_id) ON b.tenant_id = r.tenant_id
+ORDER BY b.tenant_id, b.budget_id;
+
+-- name: budget_close
+LOCK TABLE budgets IN EXCLUSIVE MODE;
+
+-- name: budget_share
+SELECT 1 FROM budgets WHERE FALSE FOR KEY SHARE;
+
+-- name: window_insert
+INSERT INTO budget_windows (
+    tenant_id, budget_id, subject, start_us, held, spent, warned_percent
+)
+SELECT tenant_id, budget_id, subject, start_us, held, spent, 0
+FROM unnest(
+    :tenant_id::text[], :budget_id::text[], :subject::text[], :start_us::bigint[],
+    :held::bigint[], :spent::bigint[]
+) AS r(
+    tenant_id, budget_id, subject, start_us, held, spent
+)
+ON CONFLICT (tenant_id, budget_id, subject, start_us) DO NOTHING;
+
+-- name: window_lock
+SELECT w.tenant_id, w.budget_id, w.subject, w.start_us, w.held, w.spent, w.warned_percent
+FROM budget_windows AS w
+JOIN unnest(
+    :tenant_id::text[], :budget_id::text[], :subject::text[], :start_us::bigint[]
+) AS r(
+    tenant_id, budget_id, subject, start_us
+)
+    ON w.tenant_id = r.tenant_id AND w.budget_id = r.budget_id AND w.subject = r.subject
+    AND w.start_us = r.start_us
+ORDER BY w.tenant_id, w.budget_id, w.subject, w.start_us
+FOR NO KEY UPDATE OF w;
+
+-- name: window_update
+UPDATE budget_windows AS w SET held = r.held, spent = r.spent, warned_percent = r.warned_percent
+FROM unnest(
+    :held::bigint[], :spent::bigint[], :warned_percent::integer[], :tenant_id::text[],
+    :budget_id::text[], :subject::text[], :start_us::bigint[]
+) AS r(
+    held, spent, warned_percent, tenant_id, budget_id, subject, start_us
+)
+WHERE w.tenant_id = r.tenant_id AND w.budget_id = r.budget_id AND w.subject = r.subject
+    AND w.start_us = r.start_us;
+
+-- name: alert_insert
+INSERT INTO budget_alerts (
+    tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
+)
+SELECT tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
+FROM unnest(
+    :tenant_id::text[], :budget_id::text[], :subject::text[], :start_us::bigint[],
+    :percent::integer[], :used::bigint[], :limit_amount::bigint[], :created_at_us::bigint[]
+) AS r(
+    tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
+)
+ON CONFLICT (tenant_id, budget_id, subject, start_us, percent) DO NOTHING;
+
+-- name: hold_find
+SELECT h.tenant_id, h.call_id, h.amount_nanousd, h.debits, h.state
+FROM holds AS h
+JOIN unnest(:tenant_id::text[], :call_id::text[]) AS r(tenant_id, call_id)
+    ON h.tenant_id = r.tenant_id AND h.call_id = r.call_id
+ORDER BY h.tenant_id, h.call_id
+FOR NO KEY UPDATE OF h;
+
+-- name: hold_insert
+INSERT INTO holds (
+    tenant_id, call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
+    amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us
+)
+SELECT tenant_id, call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
+    amount_nanousd, amount_tokens, debits, 'open', FALSE, created_at_us, expires_at_us
+FROM unnest(
+    :tenant_id::text[], :call_id::text[], :session_id::text[], :turn_id::text[],
+    :owner::text[], :agent::text[], :key_id::text[], :provider::text[], :model_asked::text[],
+    :amount_nanousd::bigint[], :amount_tokens::bigint[], :debits::text[],
+    :created_at_us::bigint[], :expires_at_us::bigint[]
+) AS r(
+    tenant_id, call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
+    amount_nanousd, amount_tokens, debits, created_at_us, expires_at_us
+);
+
+-- name: hold_end
+UPDATE holds AS h SET state = r.state, overrun = r.overrun, ended_at_us = r.ended_at_us
+FROM unnest(
+    :state::text[], :overrun::boolean[], :ended_at_us::bigint[], :tenant_id::text[],
+    :call_id::text[]
+) AS r(
+    state, overrun, ended_at_us, tenant_id, call_id
+)
+WHERE h.tenant_id = r.tenant_id AND h.call_id = r.call_id;
+
+-- name: hold_owner_of_session
+SELECT s.tenant_id, s.session_id, s.owner, s.agent FROM sessions AS s
+JOIN unnest(:tenant_id::text[], :session_id::text[]) AS r(tenant_id, session_id)
+    ON s.tenant_id = r.tenant_id AND s.session_id = r.session_id;
+
+-- name: hold_get
+SELECT call_id, session_id, turn_id, owner, provider, model_asked, amount_nanousd,
+    amount_tokens, debits, state, overrun, created_at_us, expires_at_us, ended_at_us
+FROM holds
+WHERE tenant_id = :tenant_id AND call_id = :call_id
+FOR NO KEY UPDATE;
+
+-- name: spent_by_hours
+SELECT
+'' AS subject, -- if tenant
+owner AS subject, -- if owner
+agent AS subject, -- if agent
+key_id AS subject, -- if key
+sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
+FROM hourly_usage
+WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
+GROUP BY 1;
+
+-- name: spent_by_sessions
+SELECT session_id, sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
+FROM session_usage
+WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
+GROUP BY session_id;
+
+-- name: spent_by_entries
+SELECT
+'' AS subject, -- if tenant
+coalesce(owner, '') AS subject, -- if owner
+coalesce(agent, '') AS subject, -- if agent
+coalesce(key_id, '') AS subject, -- if key
+session_id AS subject, -- if session
+sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
+FROM usage_entries
+WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us
+    AND recorded_at_us < :until_us
+GROUP BY 1;

@@ -1,0 +1,196 @@
+-- name: budget_find
+-- All budgets of a tenant.
+SELECT tenant_id, budget_id, scope, subject, period, time_zone, unit, limit_amount, mode,
+    warn_percents, counts_from_us, created_at_us, updated_at_us
+FROM budgets
+WHERE tenant_id = :tenant_id
+ORDER BY budget_id;
+
+-- name: budget_get
+-- One budget.
+SELECT tenant_id, budget_id, scope, subject, period, time_zone, unit, limit_amount, mode,
+    warn_percents, counts_from_us, created_at_us, updated_at_us
+FROM budgets
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
+
+-- name: budget_insert
+-- A new budget.
+INSERT INTO budgets (
+    tenant_id, budget_id, scope, subject, period, time_zone, unit, limit_amount, mode,
+    warn_percents, counts_from_us, created_at_us, updated_at_us
+) VALUES (
+    :tenant_id, :budget_id, :scope, :subject, :period, :time_zone, :unit, :limit_amount, :mode,
+    :warn_percents, :counts_from_us, :created_at_us, :updated_at_us
+);
+
+-- name: budget_update
+-- Another limit for the same spending.
+UPDATE budgets SET limit_amount = :limit_amount, mode = :mode, warn_percents = :warn_percents,
+    updated_at_us = :updated_at_us
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
+
+-- name: budget_delete
+-- A budget with its windows.
+DELETE FROM budgets WHERE tenant_id = :tenant_id AND budget_id = :budget_id
+RETURNING budget_id;
+
+-- name: budget_close
+-- Nobody may add usage or take holds until the end: they share a lock on this table.
+SELECT 1;
+
+-- name: budget_share
+-- The other side of it: budgets stay as they are until the end.
+SELECT 1 FROM budgets LIMIT 0;
+
+-- name: window_insert
+-- Windows in which nothing has happened yet, unless they are there.
+INSERT INTO budget_windows (
+    tenant_id, budget_id, subject, start_us, held, spent, warned_percent
+) VALUES (:tenant_id, :budget_id, :subject, :start_us, :held, :spent, 0)
+ON CONFLICT (tenant_id, budget_id, subject, start_us) DO NOTHING;
+
+-- name: window_lock
+-- Windows of budgets; each row stays locked until the end.
+SELECT tenant_id, budget_id, subject, start_us, held, spent, warned_percent
+FROM budget_windows
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND subject = :subject
+    AND start_us = :start_us;
+
+-- name: window_update
+-- What was held and spent, as absolute values: the row is locked.
+UPDATE budget_windows SET held = :held, spent = :spent, warned_percent = :warned_percent
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND subject = :subject
+    AND start_us = :start_us;
+
+-- name: window_list
+-- The windows of a budget that begin at a moment, by subject.
+SELECT tenant_id, budget_id, subject, start_us, held, spent, warned_percent
+FROM budget_windows
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND start_us = :start_us
+AND subject = :subject -- if subject
+ORDER BY subject
+LIMIT :limit;
+
+-- name: window_list_all
+-- All windows of a tenant's budgets.
+SELECT tenant_id, budget_id, subject, start_us, held, spent, warned_percent
+FROM budget_windows
+WHERE tenant_id = :tenant_id
+ORDER BY budget_id, subject, start_us;
+
+-- name: alert_insert
+-- Thresholds that were crossed.
+INSERT INTO budget_alerts (
+    tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
+) VALUES (
+    :tenant_id, :budget_id, :subject, :start_us, :percent, :used, :limit_amount,
+    :created_at_us
+) ON CONFLICT (tenant_id, budget_id, subject, start_us, percent) DO NOTHING;
+
+-- name: alert_list_waiting
+-- Thresholds of which the webhook has not heard, oldest first.
+SELECT tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
+FROM budget_alerts
+WHERE delivered_at_us IS NULL
+ORDER BY created_at_us
+LIMIT :limit;
+
+-- name: alert_delivered
+-- The webhook has heard of it.
+UPDATE budget_alerts SET delivered_at_us = :delivered_at_us
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND subject = :subject
+    AND start_us = :start_us AND percent = :percent;
+
+-- name: hold_find
+-- Holds by their calls; each row stays locked until the end.
+SELECT tenant_id, call_id, amount_nanousd, debits, state
+FROM holds
+WHERE tenant_id = :tenant_id AND call_id = :call_id;
+
+-- name: hold_insert
+-- New holds.
+INSERT INTO holds (
+    tenant_id, call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
+    amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us
+) VALUES (
+    :tenant_id, :call_id, :session_id, :turn_id, :owner, :agent, :key_id, :provider,
+    :model_asked, :amount_nanousd, :amount_tokens, :debits, 'open', 0, :created_at_us,
+    :expires_at_us
+);
+
+-- name: hold_end
+-- How holds ended.
+UPDATE holds SET state = :state, overrun = :overrun, ended_at_us = :ended_at_us
+WHERE tenant_id = :tenant_id AND call_id = :call_id;
+
+-- name: hold_expire
+-- Holds of which nobody will hear any more.
+UPDATE holds SET state = 'unknown'
+WHERE state = 'open' AND expires_at_us < :now_us
+RETURNING tenant_id, call_id;
+
+-- name: hold_list
+-- Holds of a tenant in one state, oldest first.
+SELECT call_id, session_id, turn_id, owner, provider, model_asked, amount_nanousd,
+    amount_tokens, debits, state, overrun, created_at_us, expires_at_us, ended_at_us
+FROM holds
+WHERE tenant_id = :tenant_id AND state = :state AND call_id > :after
+AND owner = :owner -- if owner
+ORDER BY call_id
+LIMIT :limit;
+
+-- name: hold_list_pending
+-- What is held, for checking the windows.
+SELECT call_id, debits FROM holds
+WHERE tenant_id = :tenant_id AND state IN ('open', 'unknown');
+
+-- name: hold_count
+-- Open and unknown holds, and the time of the oldest, by state.
+SELECT state, count(*), min(created_at_us) FROM holds
+WHERE state IN ('open', 'unknown')
+GROUP BY state;
+
+-- name: hold_owner_of_session
+-- On whose account calls of a session go.
+SELECT tenant_id, session_id, owner, agent FROM sessions
+WHERE tenant_id = :tenant_id AND session_id = :session_id;
+
+-- name: hold_get
+-- One hold; it stays locked until the end.
+SELECT call_id, session_id, turn_id, owner, provider, model_asked, amount_nanousd,
+    amount_tokens, debits, state, overrun, created_at_us, expires_at_us, ended_at_us
+FROM holds
+WHERE tenant_id = :tenant_id AND call_id = :call_id;
+
+-- name: spent_by_hours
+-- What was spent since the beginning of an hour, by whom a budget is about; no imports.
+SELECT
+'' AS subject, -- if tenant
+owner AS subject, -- if owner
+agent AS subject, -- if agent
+key_id AS subject, -- if key
+sum(cost_nanousd), sum(input_tokens + output_tokens)
+FROM hourly_usage
+WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
+GROUP BY 1;
+
+-- name: spent_by_sessions
+-- The same by session.
+SELECT session_id, sum(cost_nanousd), sum(input_tokens + output_tokens)
+FROM session_usage
+WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
+GROUP BY session_id;
+
+-- name: spent_by_entries
+-- The same from the entries themselves, in any stretch of time.
+SELECT
+'' AS subject, -- if tenant
+coalesce(owner, '') AS subject, -- if owner
+coalesce(agent, '') AS subject, -- if agent
+coalesce(key_id, '') AS subject, -- if key
+session_id AS subject, -- if session
+sum(cost_nanousd), sum(input_tokens + output_tokens)
+FROM usage_entries
+WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us
+    AND recorded_at_us < :until_us
+GROUP BY 1;
