@@ -11,7 +11,7 @@ TOOLS := $(VENV)/tools-by-$(subst /,-,$(PYTHON))
 RIVALS := $(VENV)/rivals-by-$(subst /,-,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test serve bench faults lint docs clean
+.PHONY: help demo test serve bench faults lint docs prices clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,9 @@ lint: $(TOOLS)  ## style, types and floors
 
 docs: $(TOOLS)  ## write the generated parts of the documentation
 	$(BIN)/python -m docs.generate
+
+prices: $(TOOLS)  ## take the prices of the installed genai-prices, as of today
+	$(BIN)/python -m prices.convert
 
 clean:  ## remove what these targets made
 	rm -rf $(VENV) demo-data output build dist .asv .nox

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "hansard"
-FOLDERS = ("src", "tests", "features", "robot", "benchmarks", "examples", "docs")
+FOLDERS = ("src", "tests", "features", "robot", "benchmarks", "examples", "docs", "prices")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60  # without the docstring
 

@@ -1,0 +1,1 @@
+"""How the price table that comes with the program is made."""
