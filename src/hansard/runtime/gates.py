@@ -1,0 +1,158 @@
+"""Gates: a turn asks for each of its model calls, and takes a hold on the budgets.
+
+The upper bound of a call is what its input costs at the dearest rate, and as much output as
+it may bring. Where the record does not answer, a call is made without a hold only if no
+budget is known that could say no, and the operator did not demand a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from hansard.core.budgets import BudgetWarning, NewHold
+from hansard.core.errors import Unavailable
+from hansard.core.ids import NOISE, make_ulid
+from hansard.core.prices import PICO_PER_NANO, PriceBook
+from hansard.runtime.agents.protocol import CallPlan, Grant
+from hansard.runtime.patience import Patience
+from hansard.service.sessions import DatabaseSessions
+
+GRACE_S: Final = 600  # that a hold outlives the longest turn: the record may be late
+CLAMP_LEAST_TOKENS: Final = 16  # an answer of less is worth nothing
+TENANTS_MAX: Final = 10_000  # of which it is remembered that they have budgets
+
+Prices = Callable[[DatabaseSessions], Awaitable[PriceBook]]
+
+
+class BudgetedTenants:
+    """Tenants that were seen to have budgets, the latest of them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, None] = {}
+
+    def note(self, tenant_id: str, *, is_budgeted: bool) -> None:
+        """Remember a tenant that has budgets."""
+        if is_budgeted:
+            self._seen.pop(tenant_id, None)
+            self._seen[tenant_id] = None
+            if len(self._seen) > TENANTS_MAX:
+                del self._seen[next(iter(self._seen))]
+
+    def __contains__(self, tenant_id: str) -> bool:
+        return tenant_id in self._seen
+
+
+class GateKeeper:
+    """What the gates of all turns share.
+
+    Args:
+        prices: Gives the prices of a record's tenant.
+        patience: How long a call waits for its hold.
+        output_tokens: The most that a call may bring that sets no limit itself.
+        turn_max_s: How long a turn may take.
+        is_record_required: Make no call without a hold.
+    """
+
+    def __init__(
+        self,
+        *,
+        prices: Prices,
+        patience: Patience,
+        output_tokens: int,
+        turn_max_s: float,
+        is_record_required: bool,
+    ) -> None:
+        self.prices = prices
+        self.patience = patience
+        self.output_tokens = output_tokens
+        self.hold_us = round((turn_max_s + GRACE_S) * 1_000_000)
+        self.is_record_required = is_record_required
+        self.budgeted = BudgetedTenants()
+
+
+class TurnGate:
+    """The gate of one turn.
+
+    Args:
+        is_clamped: Lower the output limit of a call instead of refusing it.
+
+    Attributes:
+        granted: Ids of the calls that were let through.
+        doubtful: Ids of calls that were not, but may hold something all the same.
+        warnings: Thresholds of budgets that they crossed.
+    """
+
+    def __init__(
+        self,
+        keeper: GateKeeper,
+        record: DatabaseSessions,
+        *,
+        session_id: str | None,
+        turn_id: str,
+        agent: str,
+        is_clamped: bool,
+    ) -> None:
+        self.granted: list[str] = []
+        self.doubtful: list[str] = []
+        self.warnings: list[BudgetWarning] = []
+        self._keeper = keeper
+        self._record = record
+        self._session_id = session_id
+        self._turn_id = turn_id
+        self._agent = agent
+        self._is_clamped = is_clamped
+
+    async def __call__(self, plan: CallPlan) -> Grant:
+        """Take a hold for a call.
+
+        Raises:
+            LimitReached: If a budget says no.
+            Unavailable: If nobody can say.
+        """
+        now_us = self._record.clock()
+        call_id = "call_" + make_ulid(now_us, NOISE)
+        hold = await self._plan_hold(plan, call_id, now_us)
+        try:
+            admission = await self._keeper.patience.wait(lambda: self._record.take_hold(hold))
+        except Unavailable as error:
+            self._go_on_without(call_id, error)
+            return Grant(call_id=call_id)
+        self._keeper.budgeted.note(self._record.actor.tenant_id, is_budgeted=admission.is_budgeted)
+        self.granted.append(call_id)
+        self.warnings += admission.warnings
+        output_tokens = admission.output_tokens if admission.is_budgeted else None
+        return Grant(call_id=call_id, output_tokens=output_tokens)
+
+    async def _plan_hold(self, plan: CallPlan, call_id: str, now_us: int) -> NewHold:
+        book = await self._keeper.prices(self._record)
+        bound = book.bound(plan.provider, plan.model, now_us)
+        input_tokens = plan.input_tokens_bound
+        pico = bound and input_tokens * bound.input_pico_per_token + bound.request_pico
+        limit = plan.output_tokens
+        return NewHold(
+            call_id=call_id,
+            session_id=self._session_id,
+            turn_id=self._turn_id,
+            agent=self._agent,
+            provider=plan.provider,
+            model_asked=plan.model,
+            fixed_nanousd=None if pico is None else -(-pico // PICO_PER_NANO),
+            fixed_tokens=input_tokens,
+            output_pico_per_token=bound and bound.output_pico_per_token,
+            output_tokens=self._keeper.output_tokens if limit is None else limit,
+            least_output_tokens=CLAMP_LEAST_TOKENS if self._is_clamped else None,
+            expires_at_us=now_us + self._keeper.hold_us,
+        )
+
+    def _go_on_without(self, call_id: str, error: Unavailable) -> None:
+        """Let a call pass that has no hold, if that is allowed."""
+        if self._keeper.is_record_required:
+            self.doubtful.append(call_id)
+            raise Unavailable("the call cannot be recorded", code="record_unavailable") from error
+        if self._record.actor.tenant_id in self._keeper.budgeted:
+            self.doubtful.append(call_id)
+            raise Unavailable(
+                "what is left of the budget cannot be found out", code="budget_unavailable"
+            ) from error
+        self.granted.append(call_id)

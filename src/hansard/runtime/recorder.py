@@ -1,0 +1,84 @@
+"""The recorder: brings ended turns into the record, or into the spool until that is possible."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from structlog.typing import FilteringBoundLogger
+
+from hansard.core.errors import HansardError, Unavailable
+from hansard.runtime.histories import prepare
+from hansard.runtime.patience import Patience
+from hansard.runtime.spool import Spool
+from hansard.runtime.spool_folder import SpoolFolder
+from hansard.runtime.turn_records import TurnRecord
+from hansard.service.sessions import DatabaseSessions
+
+
+class Recorder:
+    """Records turns once each, whatever happens to the record.
+
+    Args:
+        record: Where to.
+        folder: Where turns wait if that does not answer.
+        patience: How long an answer waits for it.
+        log: Told of what is kept and why.
+
+    Attributes:
+        spool: What waits.
+    """
+
+    def __init__(
+        self,
+        record: DatabaseSessions,
+        folder: SpoolFolder,
+        patience: Patience,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._record = record
+        self._patience = patience
+        self._log = log
+        self.spool = Spool(folder, resolve=self._resolve, land=self._land, log=log)
+
+    async def record(self, turn: TurnRecord) -> None:
+        """Record a turn; it is on disk, there or in the spool, when this returns."""
+        key = turn.key
+        is_behind = key is not None and self.spool.has(key)
+        if turn.sent is None and not is_behind:
+            try:
+                await self._patience.wait(lambda: self._settle(turn))
+            except Unavailable:
+                pass
+            except HansardError as error:
+                self._log.error("turn.refused", turn_id=turn.turn_id, code=error.code)
+            else:
+                return
+        await self.spool.put(turn)
+
+    async def _land(self, turn: TurnRecord) -> None:
+        await self._settle(turn)
+        self._patience.restore()
+
+    async def _settle(self, turn: TurnRecord) -> None:
+        record = self._record.acting_as(turn.actor)
+        if turn.messages or turn.usage or turn.holds:
+            await record.settle_turn(
+                turn.session_id,
+                turn.messages,
+                usage=turn.usage,
+                turn_id=turn.turn_id,
+                status=turn.status,
+                holds=turn.holds,
+                at_us=turn.at_us,
+                agent=turn.agent,
+                model=turn.model,
+            )
+        if turn.unmade:
+            await record.release_holds(turn.unmade)
+
+    async def _resolve(self, turn: TurnRecord) -> TurnRecord:
+        """Find out what was new, now that the history can be read."""
+        assert turn.sent is not None
+        assert turn.session_id is not None
+        record = self._record.acting_as(turn.actor)
+        prompt = await prepare(record, turn.session_id, turn.sent, turn.way)
+        return replace(turn, sent=None, messages=[*prompt.new, *turn.messages])
