@@ -174,7 +174,7 @@ def test_oidc_needs_issuer_and_audience(tmp_path: Path) -> None:
 
 def test_secrets_have_no_flag_and_are_not_printed(tmp_path: Path) -> None:
     secrets = [item for item in DECLARED if item.about.secret]
-    assert [item.name for item in secrets] == ["token", "key_pepper"]
+    assert [item.name for item in secrets] == ["token", "key_pepper", "upstream_key"]
     assert not any(item.flag for item in secrets)
     environment = {item.variable: "hush-hush" for item in secrets}
     assert "hush-hush" not in repr(settings.load(environment=environment, folder=tmp_path))
@@ -185,3 +185,9 @@ def test_description_names_every_setting() -> None:
     for item in DECLARED:
         assert f"| `{item.name}` | " in text
         assert f"`{item.variable}`" in text
+
+
+def test_one_agent_answers_at_most(tmp_path: Path) -> None:
+    write(tmp_path, 'script = "echo"')
+    flags = {"upstream": "http://127.0.0.1:1/v1"}
+    assert refused(flags=flags, environment={}, folder=tmp_path).details == {"setting": "script"}

@@ -1,12 +1,4 @@
-"""Settings: what an operator may choose, declared once; the only reader of the environment.
-
-    flags  >  environment HANSARD_*  >  [hansard] table of hansard.toml  >  defaults
-
-A setting has one name everywhere: ``oidc_issuer`` is ``--oidc-issuer``,
-``HANSARD_OIDC_ISSUER`` and ``oidc_issuer = ...``. A value that cannot be used, or a name
-that nobody knows, is refused by name instead of being ignored. Secrets have no flag, since
-every user of a machine can read the arguments of a process.
-"""
+"""Reading of settings: from flags, the environment and a file, into the checked sections."""
 
 from __future__ import annotations
 
@@ -16,14 +8,13 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
 
-from hansard.core.actors import DEFAULT_TENANT
 from hansard.core.errors import InvalidInput
-from hansard.core.paging import LIMIT_MAX
+from hansard.settings.sections import About, Settings, refuse
 
 PREFIX: Final = "HANSARD_"
 CONFIG_VARIABLE: Final = "HANSARD_CONFIG"
@@ -41,140 +32,6 @@ _BOOLEANS: Final = {
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
 _NOUNS: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a setting is for, and which values it takes.
-
-    Attributes:
-        least: Smallest number allowed; ``most`` is the largest.
-        secret: Never shown, and not settable by a flag.
-    """
-
-    text: str
-    least: float | None = None
-    most: float | None = None
-    secret: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordSettings:
-    """Where the record is, and how to reach it."""
-
-    database: Annotated[
-        str,
-        About(
-            "Where the record lives: `sqlite:///path`, `sqlite://` (in memory), "
-            "`postgresql://…`, `https://…` (a Hansard server) or `null://`."
-        ),
-    ] = "sqlite:///hansard.db"
-    tenant: Annotated[
-        str, About("Tenant to act in on a database; a server takes it from the token.")
-    ] = DEFAULT_TENANT
-    token: Annotated[str | None, About("Bearer token for a Hansard server.", secret=True)] = field(
-        default=None, repr=False
-    )
-    retry_deadline_s: Annotated[
-        float,
-        About(
-            "How long a call that may be sent again is sent again, before it fails.",
-            least=0,
-            most=3_600,
-        ),
-    ] = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
-    """How the service listens, logs and stops."""
-
-    host: Annotated[str, About("Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, About("Port to listen on; 0 takes a free one.", least=0, most=65_535)] = (
-        8080
-    )
-    max_connections: Annotated[
-        int,
-        About(
-            "Connections open at once, if the system allows as many; one more is answered 503.",
-            least=1,
-            most=1_000_000,
-        ),
-    ] = 4_096
-    max_streams: Annotated[
-        int,
-        About(
-            "Event streams open at once, half of them for one tenant; one more is answered 429.",
-            least=1,
-            most=100_000,
-        ),
-    ] = 1_000
-    drain_s: Annotated[
-        float,
-        About("After SIGTERM, how long requests under way may take.", least=0, most=3_600),
-    ] = 30.0
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], About("Least severe event to log.")
-    ] = "info"
-    log_format: Annotated[
-        Literal["json", "text"], About("How an event is written to standard error.")
-    ] = "json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessSettings:
-    """Who may call the service."""
-
-    auth: Annotated[
-        Literal["none", "key", "oidc"],
-        About("Who is let in: everybody, API keys, or tokens of an OpenID issuer and API keys."),
-    ] = "none"
-    insecure: Annotated[
-        bool, About("Allow `auth = none` on an address that other machines reach.")
-    ] = False
-    oidc_issuer: Annotated[
-        str | None, About("Issuer whose tokens are accepted (claim `iss`), an `https://` URL.")
-    ] = None
-    oidc_audience: Annotated[str | None, About("Audience that tokens must name (`aud`).")] = None
-    oidc_tenant_claim: Annotated[str, About("Claim of a token that names the tenant.")] = "tenant"
-    oidc_jwks_url: Annotated[
-        str | None, About("Where the issuer's keys are; found by discovery if not given.")
-    ] = None
-    key_pepper: Annotated[
-        str | None,
-        About("Secret that API keys are hashed with.", secret=True),
-    ] = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.auth == "oidc":
-            for name in ("oidc_issuer", "oidc_audience"):
-                if getattr(self, name) is None:
-                    raise refuse(name, "is needed with auth = oidc")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitSettings:
-    """How much one request to the service may bring or take."""
-
-    body_limit_bytes: Annotated[
-        int, About("Largest body of an ordinary request.", least=1_024, most=2**30)
-    ] = 2**20
-    history_limit_bytes: Annotated[
-        int, About("Largest body of a whole history (`PUT`) or import.", least=1_024, most=2**40)
-    ] = 2**26
-    page_limit: Annotated[
-        int, About("Largest page that a list gives.", least=1, most=LIMIT_MAX)
-    ] = LIMIT_MAX
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All settings, checked."""
-
-    record: RecordSettings = field(default_factory=RecordSettings)
-    server: ServerSettings = field(default_factory=ServerSettings)
-    access: AccessSettings = field(default_factory=AccessSettings)
-    limits: LimitSettings = field(default_factory=LimitSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,11 +111,6 @@ def load(
             for section in fields(Settings)
         }
     )
-
-
-def refuse(name: str, reason: str) -> InvalidInput:
-    """Make the error that names a setting."""
-    return InvalidInput(f"setting {name}: {reason}", code="invalid_setting", setting=name)
 
 
 def describe() -> str:
