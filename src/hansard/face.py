@@ -17,6 +17,7 @@ from hansard.core.documents import ImportReport
 from hansard.core.events import Event
 from hansard.core.messages import Message
 from hansard.core.paging import Page
+from hansard.core.reports import UsageReport
 from hansard.core.sessions import (
     UNSET,
     PurgeReport,
@@ -203,6 +204,24 @@ class SessionService(Protocol):
 
     async def usage(self, session_id: str) -> SessionUsage:
         """Return a session's token totals, also by model."""
+        ...
+
+    async def usage_report(
+        self,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        group_by: Sequence[str] = ("day",),
+        **filters: str | None,
+    ) -> UsageReport:
+        """Report what was used, by one or two of ``hansard.core.reports.GROUPS``.
+
+        ``filters`` are ``provider``, ``model``, ``agent``, ``owner`` and ``session_id``. The
+        bounds are widened to full hours; ``until_us`` is exclusive.
+
+        Raises:
+            LimitReached: ``too_many_buckets``.
+        """
         ...
 
     async def update_token_usage(

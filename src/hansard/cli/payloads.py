@@ -14,8 +14,10 @@ from hansard.cli.texts import json_line
 from hansard.core.documents import ImportReport
 from hansard.core.durability import Finding
 from hansard.core.keys import ApiKey
+from hansard.core.ledger import LedgerReport
 from hansard.core.messages import Message
 from hansard.core.money import format_usd
+from hansard.core.reports import UsageReport
 from hansard.core.sessions import PurgeReport, Session, Verification
 from hansard.core.times import format_us
 from hansard.core.usage import TOKEN_FIELDS, SessionUsage, UsageTotals
@@ -95,6 +97,20 @@ def usage(value: SessionUsage) -> Payload:
     }
 
 
+def report(value: UsageReport) -> Payload:
+    """What was used, by some things."""
+    query = value.query
+    return {
+        "since": _time(query.since_us),
+        "until": _time(query.until_us),
+        "group_by": list(query.group_by),
+        "totals": totals(value.totals),
+        "buckets": [
+            {"key": value.named(bucket), "usage": totals(bucket.totals)} for bucket in value.buckets
+        ],
+    }
+
+
 def verification(session_id: str, value: Verification) -> Payload:
     """The outcome of recomputing a digest chain."""
     return {
@@ -103,6 +119,24 @@ def verification(session_id: str, value: Verification) -> Payload:
         "messages": value.messages,
         "digest": value.digest,
         "first_bad_seq": value.first_bad_seq,
+    }
+
+
+def ledger(value: LedgerReport) -> Payload:
+    """The outcome of recomputing the ledger's totals."""
+    return {
+        "ok": value.ok,
+        "tenant": value.tenant_id,
+        "entries": value.entries,
+        "windows": value.windows,
+        "drifts": [
+            {
+                "what": drift.what,
+                "subject": drift.subject,
+                "excess": drift.excess if isinstance(drift.excess, int) else totals(drift.excess),
+            }
+            for drift in value.drifts
+        ],
     }
 
 

@@ -58,10 +58,15 @@ def local_time(time_us: int) -> str:
     return datetime.fromtimestamp(time_us // 1_000_000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def is_terminal() -> bool:
+    """Whether a person reads this on a terminal."""
+    return sys.stdout.isatty()
+
+
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
     """Write a table: framed by rich on a terminal, in plain aligned columns otherwise."""
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if is_terminal():
         from hansard.cli import terminal
 
         terminal.print_table(columns, cells)

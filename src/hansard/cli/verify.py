@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import click
 
-from hansard.cli import payloads, records
+from hansard.cli import databases, payloads, records, texts
 from hansard.cli.errors import EXIT_INTEGRITY, RecordCommand
 from hansard.cli.options import as_json, takes_settings
+from hansard.core.actors import Actor
 from hansard.core.paging import LIMIT_MAX
 from hansard.face import SessionService
 from hansard.settings import Settings
@@ -18,14 +20,38 @@ from hansard.settings import Settings
 @takes_settings()
 @click.argument("sessions", nargs=-1, metavar="SESSION...")
 @click.option("--all", "every", is_flag=True, help="Every session within reach.")
+@click.option("--ledger", is_flag=True, help="Usage, budgets and holds instead of sessions.")
 @as_json
-def verify(given: Settings, *, sessions: tuple[str, ...], every: bool, as_json: bool) -> None:
-    """Recompute the digest chain of sessions and compare.
+def verify(
+    given: Settings, *, sessions: tuple[str, ...], every: bool, ledger: bool, as_json: bool
+) -> None:
+    """Recompute the digest chain of sessions and compare; or every total of the ledger.
 
-    Exit code 6 if any chain is broken. With --json: one outcome per line.
+    Exit code 6 if any chain is broken, or any total is not what the entries say. With --json:
+    one outcome per line.
     """
-    if every == bool(sessions):
-        raise click.UsageError("name sessions, or give --all")
+    if every + bool(sessions) + ledger != 1:
+        raise click.UsageError("name sessions, or give --all or --ledger")
+    sound = _verify_ledger if ledger else partial(_verify_sessions, sessions=sessions)
+    if not sound(given, as_json=as_json):
+        click.get_current_context().exit(EXIT_INTEGRITY)
+
+
+def _verify_ledger(given: Settings, *, as_json: bool) -> bool:
+    report = databases.run(
+        given, lambda record: record.acting_as(Actor(given.record.tenant)).verify_ledger()
+    )
+    if as_json:
+        payloads.write(payloads.ledger(report))
+        return report.ok
+    for drift in report.drifts:
+        click.echo(texts.printable(f"DRIFT  {drift.what}  {drift.subject}  {drift.excess}"))
+    outcome = "ok" if report.ok else "BROKEN"
+    click.echo(f"{outcome}  {report.entries} entries  {report.windows} windows of budgets")
+    return report.ok
+
+
+def _verify_sessions(given: Settings, *, sessions: tuple[str, ...], as_json: bool) -> bool:
 
     async def act(record: SessionService) -> bool:
         sound = True
@@ -40,8 +66,7 @@ def verify(given: Settings, *, sessions: tuple[str, ...], every: bool, as_json: 
                 click.echo(f"{session_id}  BROKEN at message {outcome.first_bad_seq}")
         return sound
 
-    if not records.run(given, act):
-        click.get_current_context().exit(EXIT_INTEGRITY)
+    return records.run(given, act)
 
 
 async def _chosen(record: SessionService, names: tuple[str, ...]) -> AsyncIterator[str]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from hansard.core.messages import NewMessage
 from hansard.core.money import format_usd
+from hansard.core.reports import ReportQuery
 from hansard.core.sessions import NewSession, SessionChanges, SessionQuery
 from hansard.core.strict_json import dumps
 from hansard.core.times import format_us
@@ -90,6 +91,23 @@ def write_query(given: Mapping[str, str | int | None]) -> dict[str, str]:
         for name, value in given.items()
         if value is not None
     }
+
+
+def report_query(query: ReportQuery) -> dict[str, str]:
+    """Write what to report on."""
+    since_us, until_us = query.since_us, query.until_us
+    return write_query(
+        {
+            "since": None if since_us is None else format_us(since_us),
+            "until": None if until_us is None else format_us(until_us),
+            "group_by": ",".join(query.group_by),
+            "provider": query.provider,
+            "model": query.model,
+            "agent": query.agent,
+            "owner": query.owner,
+            "session_id": query.session_id,
+        }
+    )
 
 
 def if_match(version: int | None) -> dict[str, str]:

@@ -59,6 +59,7 @@ APPEND_MESSAGES: Final = Route("POST", "/v1/sessions/{session_id}/messages", rep
 LIST_TURNS: Final = Route("GET", "/v1/sessions/{session_id}/turns")
 APPEND_TURN: Final = Route("POST", "/v1/sessions/{session_id}/turns")
 GET_USAGE: Final = Route("GET", "/v1/sessions/{session_id}/usage")
+REPORT_USAGE: Final = Route("GET", "/v1/usage", silence_s=LONG_S)
 ADD_USAGE: Final = Route("POST", "/v1/sessions/{session_id}/usage")
 FORK_SESSION: Final = Route(
     "POST", "/v1/sessions/{session_id}/fork", repeatable=False, silence_s=LONG_S

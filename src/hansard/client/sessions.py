@@ -30,6 +30,7 @@ from hansard.core.events import Event
 from hansard.core.ids import Clock
 from hansard.core.messages import Message, check_any_messages, check_messages
 from hansard.core.paging import Page, check_limit
+from hansard.core.reports import UsageReport, check_report
 from hansard.core.sessions import (
     UNSET,
     PurgeReport,
@@ -293,6 +294,18 @@ class RemoteSessions:
     async def usage(self, session_id: str) -> SessionUsage:
         answer = await self._transport.call(paths.GET_USAGE, session_id)
         return wire.read(answer.body, wire.read_session_usage)
+
+    async def usage_report(
+        self,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        group_by: Sequence[str] = ("day",),
+        **filters: str | None,
+    ) -> UsageReport:
+        query = check_report(since_us=since_us, until_us=until_us, group_by=group_by, **filters)
+        answer = await self._transport.call(paths.REPORT_USAGE, query=bodies.report_query(query))
+        return wire.read(answer.body, lambda value: wire.read_report(value, query))
 
     async def update_token_usage(
         self,

@@ -26,6 +26,7 @@ from hansard.core.events import Event
 from hansard.core.messages import Message
 from hansard.core.money import parse_usd
 from hansard.core.paging import Page
+from hansard.core.reports import Bucket, ReportQuery, UsageReport
 from hansard.core.sessions import SaveReceipt, Session, UpdateReceipt, Verification
 from hansard.core.times import parse_us
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt
@@ -101,6 +102,15 @@ def read_totals(value: Json) -> UsageTotals:
         **{field: value[field] for field in TOKEN_FIELDS},
         unpriced_calls=value.get("unpriced_calls", 0),
     )
+
+
+def read_report(value: Json, query: ReportQuery) -> UsageReport:
+    """Read the answer to a query for a usage report."""
+    buckets = tuple(
+        Bucket(tuple(item["key"][group] for group in query.group_by), read_totals(item["usage"]))
+        for item in value["buckets"]
+    )
+    return UsageReport(query=query, totals=read_totals(value["totals"]), buckets=buckets)
 
 
 def read_session(value: Json) -> Session:

@@ -24,13 +24,14 @@ from hansard.core.budgets import (
 )
 from hansard.core.errors import InvalidInput, NotFound, Unauthorized
 from hansard.core.ids import check_id
+from hansard.core.ledger import LedgerReport
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
 from hansard.core.sessions import check_new_session
 from hansard.core.turns import TurnReceipt, check_turn, check_usage_only
 from hansard.core.usage import NewUsage
 from hansard.offload import check_list
 from hansard.service.turns import Turns
-from hansard.store import limits
+from hansard.store import ledger, limits
 from hansard.store.budgets import AdmissionJob
 from hansard.store.database import Tx
 from hansard.store.turns import Append
@@ -230,6 +231,11 @@ class Budgets(Turns):
         """
         now_us = self.clock()
         return await self.runner.write(lambda tx: limits.expire(tx, now_us))
+
+    async def verify_ledger(self) -> LedgerReport:
+        """Recompute every total of the tenant from the entries, and compare."""
+        tenant_id = self.actor.tenant_id
+        return await self.runner.read_apart(lambda tx: ledger.verify(tx, tenant_id))
 
     def _check_may_set(self) -> None:
         if not self.actor.sets_budgets:

@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from hansard.clock import now_us
+from hansard.core.actors import DEFAULT_TENANT
 from hansard.core.digest import GENESIS
 from hansard.core.documents import ImportReport
 from hansard.core.events import Event
 from hansard.core.ids import Clock, check_id
 from hansard.core.messages import Message, check_any_messages, check_messages
 from hansard.core.paging import Page
+from hansard.core.reports import UsageReport, check_report, make_report
 from hansard.core.sessions import (
     UNSET,
     PurgeReport,
@@ -215,6 +217,17 @@ class NullSessions:
 
     async def usage(self, session_id: str) -> SessionUsage:
         return SessionUsage(session_id=session_id, turns=0, totals=UsageTotals(), models=())
+
+    async def usage_report(
+        self,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        group_by: Sequence[str] = ("day",),
+        **filters: str | None,
+    ) -> UsageReport:
+        query = check_report(since_us=since_us, until_us=until_us, group_by=group_by, **filters)
+        return make_report(query, DEFAULT_TENANT, ())
 
     async def update_token_usage(
         self,

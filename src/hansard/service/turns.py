@@ -10,6 +10,7 @@ from hansard.core.errors import Conflict
 from hansard.core.ids import check_id
 from hansard.core.messages import Message
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
+from hansard.core.reports import UsageReport, check_report
 from hansard.core.turns import (
     AppendReceipt,
     NewTurn,
@@ -22,7 +23,7 @@ from hansard.core.turns import (
 from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, unpriced
 from hansard.offload import check_list
 from hansard.service.messages import Messages
-from hansard.store import turns, usage
+from hansard.store import reports, turns, usage
 from hansard.store.turns import Append
 
 
@@ -104,6 +105,17 @@ class Turns(Messages):
                 models=tuple(usage.list_models(tx, self.actor, session_id)),
             ),
         )
+
+    async def usage_report(
+        self,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        group_by: Sequence[str] = ("day",),
+        **filters: str | None,
+    ) -> UsageReport:
+        query = check_report(since_us=since_us, until_us=until_us, group_by=group_by, **filters)
+        return await self.runner.read_alone(lambda tx: reports.make(tx, self.actor, query))
 
     async def update_token_usage(
         self,

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from hansard.core.actors import Actor
 from hansard.core.budgets import EACH, Budget, BudgetState, Hold
 from hansard.core.errors import Conflict, LimitReached, NotFound
+from hansard.core.reports import HOUR_US
 from hansard.core.usage import TOTAL_MAX
 from hansard.store.budgets import (
     OPEN_STATES,
@@ -21,7 +22,6 @@ from hansard.store.budgets import (
     read_debits,
 )
 from hansard.store.database import Row, Tx, one
-from hansard.store.usage import HOUR_US
 
 BUDGETS_MAX: Final = 1_000  # of one tenant: all of them are looked at for each call
 SUBJECTS_MAX: Final = 1_000  # shown of one budget
@@ -95,9 +95,13 @@ def list_all(tx: Tx, actor: Actor) -> list[Budget]:
 
 
 def list_states(tx: Tx, actor: Actor, budget: Budget, at_us: int) -> list[BudgetState]:
-    """Return what is left of a budget now, by subject; none if nothing happened yet."""
+    """Return what is left of a budget now, by subject.
+
+    Of one that each has by itself, those are listed to whom something happened.
+    """
     window = budget.window_at(at_us)
-    own = {} if actor.sees_all or budget.scope != "owner" else {"subject": actor.owner}
+    only = _only_subject(actor, budget)
+    own = {} if only is None else {"subject": only}
     rows = tx.rows(
         "window_list",
         [*own],
@@ -107,9 +111,12 @@ def list_states(tx: Tx, actor: Actor, budget: Budget, at_us: int) -> list[Budget
         limit=SUBJECTS_MAX,
         **own,
     )
+    found = [(row[2], row[4], row[5]) for row in rows]
+    if only is not None and not found:
+        found = [(only, 0, 0)]
     return [
-        BudgetState(budget=budget, subject=row[2], window=window, held=row[4], spent=row[5])
-        for row in rows
+        BudgetState(budget=budget, subject=subject, window=window, held=held, spent=spent)
+        for subject, held, spent in found
     ]
 
 
@@ -157,6 +164,11 @@ def list_holds(tx: Tx, actor: Actor, state: str, *, after: str, limit: int) -> l
     return [_hold(actor.tenant_id, row) for row in rows]
 
 
+def count_pending(tx: Tx) -> dict[str, tuple[int, int]]:
+    """Return how many holds of all tenants are open or unknown, and since when the oldest is."""
+    return {row[0]: (row[1], row[2]) for row in tx.rows("hold_count")}
+
+
 def expire(tx: Tx, now_us: int) -> int:
     """Say of holds whose time is over that nobody knows; return of how many."""
     return len(tx.rows("hold_expire", now_us=now_us))
@@ -170,14 +182,15 @@ def _spent_before(tx: Tx, budget: Budget) -> dict[str, int]:
     key = {"tenant_id": budget.tenant_id, "since_us": since_us}
     if budget.scope == "session":
         return _amounts(budget, tx.rows("spent_by_sessions", (), **key))
-    return _amounts(budget, tx.rows("spent_by_hours", [budget.scope], **key))
+    return _amounts(budget, tx.rows("spent_by_hours", (), scope=budget.scope, **key))
 
 
 def spent(tx: Tx, budget: Budget, since_us: int, until_us: int) -> dict[str, int]:
     """What the ledger says was spent in a stretch of time, by subject."""
     rows = tx.rows(
         "spent_by_entries",
-        [budget.scope],
+        (),
+        scope=budget.scope,
         tenant_id=budget.tenant_id,
         since_us=since_us,
         until_us=until_us,
@@ -202,6 +215,13 @@ def _may_see(actor: Actor, budget: Budget) -> bool:
     if actor.sees_all or budget.scope == "tenant":
         return True
     return budget.scope == "owner" and budget.subject in {EACH, actor.owner}
+
+
+def _only_subject(actor: Actor, budget: Budget) -> str | None:
+    """The one subject whose window an actor may see; None if there are several."""
+    if budget.subject != EACH:
+        return budget.subject
+    return None if actor.sees_all else actor.owner
 
 
 def _get(tx: Tx, budget: Budget) -> Budget:

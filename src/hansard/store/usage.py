@@ -17,6 +17,7 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from hansard.core.actors import Actor
+from hansard.core.reports import HOUR_US
 from hansard.core.usage import (
     NO_USAGE,
     PART_FIELDS,
@@ -29,7 +30,6 @@ from hansard.core.usage import (
 from hansard.store.database import ForRows, Row, Tx
 from hansard.store.sessions import Head
 
-HOUR_US: Final = 3_600_000_000
 IMPORT_LANE: Final = 0
 """Lane of imports, which move no budget and take long."""
 

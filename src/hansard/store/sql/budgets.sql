@@ -165,11 +165,9 @@ WHERE tenant_id = :tenant_id AND call_id = :call_id;
 -- name: spent_by_hours
 -- What was spent since the beginning of an hour, by whom a budget is about; no imports.
 SELECT
-'' AS subject, -- if tenant
-owner AS subject, -- if owner
-agent AS subject, -- if agent
-key_id AS subject, -- if key
-sum(cost_nanousd), sum(input_tokens + output_tokens)
+    CASE :scope WHEN 'owner' THEN owner WHEN 'agent' THEN agent WHEN 'key' THEN key_id
+        ELSE '' END,
+    sum(cost_nanousd), sum(input_tokens + output_tokens)
 FROM hourly_usage
 WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
 GROUP BY 1;
@@ -184,12 +182,9 @@ GROUP BY session_id;
 -- name: spent_by_entries
 -- The same from the entries themselves, in any stretch of time.
 SELECT
-'' AS subject, -- if tenant
-coalesce(owner, '') AS subject, -- if owner
-coalesce(agent, '') AS subject, -- if agent
-coalesce(key_id, '') AS subject, -- if key
-session_id AS subject, -- if session
-sum(cost_nanousd), sum(input_tokens + output_tokens)
+    CASE :scope WHEN 'owner' THEN coalesce(owner, '') WHEN 'agent' THEN coalesce(agent, '')
+        WHEN 'key' THEN coalesce(key_id, '') WHEN 'session' THEN session_id ELSE '' END,
+    sum(cost_nanousd), sum(input_tokens + output_tokens)
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us
     AND recorded_at_us < :until_us
