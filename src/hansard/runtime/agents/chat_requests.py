@@ -1,0 +1,82 @@
+"""What a chat request may cost at most, and how it is told to stay below.
+
+Only bounds are guessed here, for a hold; what is billed is what the provider reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeGuard
+
+from hansard.runtime.agents.protocol import CallPlan
+
+BYTES_PER_TOKEN_BOUND: Final = 2
+"""Text has four bytes to a token, dense text three; two is a bound that usual text keeps."""
+
+IMAGE_TOKENS_BOUND: Final = 10_000  # providers scale images down, to between 85 and some 6,000
+AUDIO_BYTES_PER_TOKEN: Final = 64  # 10 to 25 tokens a second, of 5,000 bytes in base 64 or more
+CHOICES_MAX: Final = 128  # of OpenAI's API
+
+_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+_KNOW_NEW_LIMIT: Final = frozenset({"openai", "azure"})
+
+
+def plan_call(body: dict[str, Any], size_bytes: int, provider: str) -> CallPlan:
+    """Say what a request, so large as JSON, asks for at most."""
+    text_bytes, media_tokens = size_bytes, 0
+    for inline_bytes, tokens in _media(body):
+        text_bytes -= inline_bytes
+        media_tokens += tokens
+    limits = [body[name] for name in _LIMITS if _is_count(body.get(name))]
+    model = body.get("model")
+    return CallPlan(
+        provider=provider,
+        model=model if isinstance(model, str) else "",
+        input_tokens_bound=text_bytes // BYTES_PER_TOKEN_BOUND + media_tokens + 1,
+        output_tokens=max(limits) * _choices(body) if limits else None,
+    )
+
+
+def with_output_limit(body: dict[str, Any], output_tokens: int, provider: str) -> dict[str, Any]:
+    """Lower the request's limits to what all choices together may write, or set one.
+
+    ``max_tokens`` is what every server knows; OpenAI's newer models know only the other.
+    """
+    each = max(1, output_tokens // _choices(body))
+    told = {name: min(body[name], each) for name in _LIMITS if _is_count(body.get(name))}
+    if not told:
+        told = {_LIMITS[0] if provider in _KNOW_NEW_LIMIT else _LIMITS[1]: each}
+    return {**body, **told}
+
+
+def with_usage(body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Ask a stream for its usage; say whether the client had not."""
+    options = body.get("stream_options")
+    options = options if isinstance(options, dict) else {}
+    if options.get("include_usage") is True:
+        return body, False
+    return {**body, "stream_options": {**options, "include_usage": True}}, True
+
+
+def _choices(body: dict[str, Any]) -> int:
+    count = body.get("n")
+    return min(count, CHOICES_MAX) if _is_count(count) else 1
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and value > 0
+
+
+def _media(body: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """Give, for each image and recording, its bytes in the body and its tokens at most."""
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            match part:
+                case {"type": "image_url", "image_url": {"url": str(url)}}:
+                    yield len(url), IMAGE_TOKENS_BOUND
+                case {"type": "input_audio", "input_audio": {"data": str(data)}}:
+                    yield len(data), len(data) // AUDIO_BYTES_PER_TOKEN
+                case _:
+                    pass

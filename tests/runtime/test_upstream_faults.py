@@ -1,0 +1,332 @@
+"""The agent *upstream* against servers that answer badly: a clear error, and the bill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+
+import pytest
+
+from hansard.core.errors import UpstreamFailed
+from hansard.runtime.agents.protocol import AgentFailed, Event, Head, Request, Wire
+from hansard.runtime.agents.upstream import Upstream
+from hansard.runtime.agents.upstream_answers import UpstreamLimits
+from tests.runtime.upstreams import (
+    DONE,
+    STREAM_END,
+    STREAM_HEAD,
+    FakeUpstream,
+    answer,
+    ask,
+    completion,
+    event,
+    hang,
+    hang_up,
+    piece,
+    reset,
+    serving,
+    usage_event,
+)
+
+QUICK = UpstreamLimits(
+    connect_s=0.2, first_byte_s=0.1, idle_s=0.1, total_s=0.3, event_bytes=2_000, answer_bytes=9_000
+)
+
+
+class Failure:
+    """How a turn failed, and what the client had got by then."""
+
+    def __init__(self, error: AgentFailed, events: list[Event]) -> None:
+        self.error = error
+        self.wire = b"".join([event.data for event in events if isinstance(event, Wire)])
+        assert isinstance(error.error, UpstreamFailed)
+        self.code = error.error.code
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def fail(
+    stack: AsyncExitStack,
+    upstream: FakeUpstream,
+    request: Request,
+    *,
+    limits: UpstreamLimits = QUICK,
+) -> Failure:
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url, limits=limits))
+    return await failing(agent, request)
+
+
+async def failing(agent: Upstream, request: Request) -> Failure:
+    events: list[Event] = []
+    with pytest.raises(AgentFailed) as caught:
+        async for each in agent.run(request):
+            events.append(each)  # noqa: PERF401 - they are needed although the loop fails
+    return Failure(caught.value, events)
+
+
+async def test_refused_connection_was_never_made() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        async with Upstream(f"http://127.0.0.1:{port}/v1") as agent:
+            failure = await failing(agent, ask(stream=True))
+    assert (failure.code, failure.error.status) == ("upstream_unreachable", 502)
+    assert (failure.error.unmade, failure.error.calls) == (("call-1",), [])
+
+
+async def test_full_pool_was_never_asked(stack: AsyncExitStack) -> None:
+    upstream = FakeUpstream(STREAM_HEAD, piece(event("a")), behaviour=hang)
+    await stack.enter_async_context(serving(upstream))
+    limits = UpstreamLimits(connect_s=0.1, connections=1)
+    agent = await stack.enter_async_context(Upstream(upstream.url, limits=limits))
+    run = agent.run(ask(stream=True))
+    async with aclosing(run):
+        await anext(run)
+        failure = await failing(agent, ask(stream=True))
+    assert (failure.code, failure.error.status) == ("upstream_unreachable", 504)
+    assert failure.error.unmade == ("call-1",)
+
+
+async def test_retry_after_a_refused_connection_can_succeed() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    upstream = FakeUpstream(answer(json.dumps(completion()).encode()))
+    async with Upstream(f"http://127.0.0.1:{port}/v1") as agent:
+        run = asyncio.ensure_future(anext(agent.run(ask())))
+        await asyncio.sleep(0)
+        server = await asyncio.start_server(upstream.serve, "127.0.0.1", port)
+        assert isinstance(await run, Head)
+        server.close()
+        await upstream.stop()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_silent_upstream_is_unknown_to_the_ledger(
+    stack: AsyncExitStack, *, stream: bool
+) -> None:
+    failure = await fail(stack, FakeUpstream(behaviour=hang), ask(stream=stream))
+    assert (failure.code, failure.error.status) == ("upstream_timeout", 504)
+    assert (failure.error.unmade, failure.error.calls) == ((), [])
+
+
+async def test_stream_that_stops_is_ended_and_billed_as_far_as_it_came(
+    stack: AsyncExitStack,
+) -> None:
+    text = event("Half a ") + event("sentence")
+    upstream = FakeUpstream(STREAM_HEAD, piece(text), behaviour=hang)
+    failure = await fail(stack, upstream, ask(stream=True))
+    assert (failure.code, failure.error.status) == ("upstream_timeout", 504)
+    assert failure.wire == text
+    assert failure.error.messages == [{"role": "assistant", "content": "Half a sentence"}]
+    (call,) = failure.error.calls
+    assert (call.event_id, call.confidence, call.output_tokens) == ("call-1", "estimated", 4)
+    assert call.model == "model-that-answered"
+
+
+async def test_stream_that_never_ends_is_ended(stack: AsyncExitStack) -> None:
+    async def go_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(piece(b": still there\n\n"))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    upstream = FakeUpstream(STREAM_HEAD, piece(event("a")), behaviour=go_on)
+    limits = UpstreamLimits(idle_s=0.1, total_s=0.2)
+    failure = await fail(stack, upstream, ask(stream=True), limits=limits)
+    assert (failure.code, failure.error.status) == ("upstream_timeout", 504)
+    assert failure.wire.startswith(event("a") + b": still there\n\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(reset, "upstream_disconnected"), (hang_up, "upstream_disconnected")],
+)
+async def test_connection_that_breaks_mid_stream(
+    stack: AsyncExitStack, end: object, code: str
+) -> None:
+    assert callable(end)
+    upstream = FakeUpstream(STREAM_HEAD, piece(event("a") + b'data: {"choi'), behaviour=end)
+    failure = await fail(stack, upstream, ask(stream=True))
+    assert (failure.code, failure.error.status, failure.wire) == (code, 502, event("a"))
+    assert [call.confidence for call in failure.error.calls] == ["estimated"]
+
+
+async def test_usage_that_came_before_the_break_counts(stack: AsyncExitStack) -> None:
+    upstream = FakeUpstream(STREAM_HEAD, piece(event("a") + usage_event(9, 5)), behaviour=reset)
+    failure = await fail(stack, upstream, ask(stream=True))
+    (call,) = failure.error.calls
+    assert (call.input_tokens, call.output_tokens, call.confidence) == (9, 5, "provider_usage")
+
+
+async def test_connection_that_breaks_before_the_answer(stack: AsyncExitStack) -> None:
+    failure = await fail(stack, FakeUpstream(behaviour=reset), ask())
+    assert (failure.code, failure.error.unmade) == ("upstream_disconnected", ())
+
+
+async def test_stream_that_ends_in_the_middle(stack: AsyncExitStack) -> None:
+    upstream = FakeUpstream(STREAM_HEAD, piece(event("a")), STREAM_END)
+    failure = await fail(stack, upstream, ask(stream=True))
+    assert (failure.code, failure.error.status) == ("upstream_incomplete", 502)
+    assert failure.error.calls[0].output_tokens == 1
+
+
+async def test_half_an_event_at_the_end(stack: AsyncExitStack) -> None:
+    upstream = FakeUpstream(STREAM_HEAD, piece(event("a") + event("b")[:40]), STREAM_END)
+    failure = await fail(stack, upstream, ask(stream=True))
+    assert (failure.code, failure.wire) == ("upstream_malformed", event("a"))
+
+
+HTML = b"<!doctype html><html><body>Sign in</body></html>"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", ["text/html", "application/json", "text/plain"])
+async def test_html_is_no_answer(stack: AsyncExitStack, kind: str, *, stream: bool) -> None:
+    failure = await fail(stack, FakeUpstream(answer(HTML, kind=kind)), ask(stream=stream))
+    assert failure.code in {"upstream_malformed", "upstream_incomplete"}
+    assert (failure.error.status, failure.error.calls, failure.error.unmade) == (502, [], ())
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"choices":[]}', b'{"choices":"no"}', b""])
+async def test_json_that_is_no_completion(stack: AsyncExitStack, body: bytes) -> None:
+    failure = await fail(stack, FakeUpstream(answer(body)), ask())
+    assert (failure.code, failure.error.status) == ("upstream_malformed", 502)
+
+
+async def test_event_without_end_is_bounded(stack: AsyncExitStack) -> None:
+    upstream = FakeUpstream(STREAM_HEAD, piece(b"data: " + b"x" * 3_000), behaviour=hang)
+    failure = await fail(stack, upstream, ask(stream=True))
+    assert failure.code == "upstream_too_large"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_answer_without_end_is_bounded(stack: AsyncExitStack, *, stream: bool) -> None:
+    upstream = FakeUpstream(STREAM_HEAD, *[piece(event("x" * 1_000))] * 12, behaviour=hang)
+    if not stream:
+        upstream = FakeUpstream(answer(b'"' + b"x" * 20_000 + b'"'))
+    failure = await fail(stack, upstream, ask(stream=stream))
+    assert failure.code == "upstream_too_large"
+
+
+OPENAI_ERROR = {"error": {"message": "no such model", "type": "x", "param": None, "code": "y"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "unmade"),
+    [(400, ("call-1",)), (401, ("call-1",)), (429, ("call-1",)), (408, ()), (500, ()), (503, ())],
+)
+async def test_error_of_the_upstream_passes_on(
+    stack: AsyncExitStack, status: int, unmade: tuple[str, ...]
+) -> None:
+    body = json.dumps(OPENAI_ERROR).encode()
+    upstream = FakeUpstream(answer(body, status=f"{status} Oh", more="retry-after: 7\r\n"))
+    failure = await fail(stack, upstream, ask(stream=True))
+    assert (failure.code, failure.error.status) == ("upstream_refused", status)
+    assert (failure.error.body, failure.error.unmade) == (body, unmade)
+    assert dict(failure.error.headers)["retry-after"] == "7"
+    assert "no such model" in str(failure.error)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error":"model not found"}', "model not found"),
+        (b'{"detail":"Not authenticated"}', "Not authenticated"),
+        (HTML, "answered 404"),
+        (b"", "answered 404"),
+    ],
+)
+async def test_foreign_error_is_told_in_our_shape(
+    stack: AsyncExitStack, body: bytes, said: str
+) -> None:
+    failure = await fail(stack, FakeUpstream(answer(body, status="404 Gone")), ask())
+    assert failure.error.body is None
+    assert said in str(failure.error)
+    assert "html" not in str(failure.error)
+
+
+async def test_redirection_is_not_followed(stack: AsyncExitStack) -> None:
+    elsewhere = await stack.enter_async_context(serving(FakeUpstream()))
+    moved = answer(b"", status="307 Moved", more=f"location: {elsewhere.url}\r\n")
+    failure = await fail(stack, FakeUpstream(moved), ask())
+    assert (failure.code, failure.error.status) == ("upstream_malformed", 502)
+    assert not elsewhere.asked
+
+
+async def test_error_with_status_200(stack: AsyncExitStack) -> None:
+    body = b'{"error":{"message":"no credits","code":402}}'
+    failure = await fail(stack, FakeUpstream(answer(body)), ask())
+    assert (failure.error.status, failure.error.body) == (402, body)
+    assert failure.error.unmade == ("call-1",)
+
+
+async def test_error_in_the_middle_of_a_stream(stack: AsyncExitStack) -> None:
+    error = b'{"error":{"message":"overloaded","code":502},"choices":[]}'
+    upstream = FakeUpstream(
+        STREAM_HEAD, piece(event("a") + b"data: " + error + b"\n\n" + DONE), STREAM_END
+    )
+    failure = await fail(stack, upstream, ask(stream=True))
+    assert (failure.wire.rstrip(), failure.error.status) == (event("a").rstrip(), 502)
+    assert json.loads(failure.error.body or b"{}")["error"]["message"] == "overloaded"
+    assert failure.error.calls[0].output_tokens == 1
+
+
+async def test_lying_usage_is_estimated(stack: AsyncExitStack) -> None:
+    upstream = FakeUpstream(
+        STREAM_HEAD,
+        piece(event("abcdefgh") + usage_event(9, -5) + event(finish_reason="stop") + DONE),
+        STREAM_END,
+    )
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url))
+    *_, completed = [each async for each in agent.run(ask(stream=True))]
+    (call,) = completed.calls  # type: ignore[union-attr]  # the last event is Completed
+    assert (call.confidence, call.output_tokens) == ("estimated", 2)
+    assert call.input_tokens > 0
+
+
+async def test_cancelled_turn_ends_the_call(stack: AsyncExitStack) -> None:
+    gone = asyncio.Event()
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        gone.set()
+
+    upstream = FakeUpstream(STREAM_HEAD, piece(event("a")), behaviour=wait)
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url))
+    run = agent.run(ask(stream=True))
+    await anext(run)
+    await anext(run)
+    reading = asyncio.ensure_future(anext(run))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await asyncio.wait_for(gone.wait(), 10)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        FakeUpstream(behaviour=reset),
+        FakeUpstream(answer(HTML)),
+        FakeUpstream(answer(b"{}", status="500 Oh")),
+    ],
+    ids=["reset", "html", "500"],
+)
+async def test_models_that_cannot_be_had(stack: AsyncExitStack, behaviour: FakeUpstream) -> None:
+    await stack.enter_async_context(serving(behaviour))
+    agent = await stack.enter_async_context(Upstream(behaviour.url))
+    with pytest.raises(AgentFailed, match="does not list its models") as caught:
+        await agent.models()
+    assert caught.value.status == 502
