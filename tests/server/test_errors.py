@@ -60,4 +60,4 @@ def test_details_that_are_no_json_become_text() -> None:
 
 
 def test_crash_says_nothing_of_the_inside() -> None:
-    assert json.loads(crash().body)["error"]["code"] == "internal"
+    assert json.loads(failure(crash()).body)["error"]["code"] == "internal"

@@ -43,9 +43,13 @@ class Failure(Struct):
 
 
 class Health(Struct):
-    """Whether the service lives, or is ready to be used."""
+    """Whether the service lives, or is ready to be used.
+
+    ``spooled`` says how many chat turns wait to be recorded, where there is a chat.
+    """
 
     status: str
+    spooled: int | UnsetType = UNSET
 
 
 class Totals(Struct):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 from starlette.routing import Route, Router
 
 from hansard import __version__
+from hansard.runtime.agents.protocol import Agent
 from hansard.server.auth import Authenticator, Everybody, KeyHolders
 from hansard.server.calls import to_json
+from hansard.server.chat_opening import open_chat
 from hansard.server.context import Context
 from hansard.server.docs import to_html
 from hansard.server.edge import Edge
@@ -27,8 +29,17 @@ from hansard.service.sessions import DatabaseSessions
 from hansard.settings import AccessSettings, Settings
 
 
-def create_app(record: DatabaseSessions, settings: Settings, *, log: Log | None = None) -> Edge:
-    """Make the ASGI application on a record, which it opens and closes with its lifespan."""
+def create_app(
+    record: DatabaseSessions,
+    settings: Settings,
+    *,
+    agent: Agent | None = None,
+    log: Log | None = None,
+) -> Edge:
+    """Make the ASGI application on a record, which it opens and closes with its lifespan.
+
+    ``agent`` answers chat requests, in place of the one that the settings name.
+    """
     api = document(ENDPOINTS, version=__version__, secured=settings.access.auth != "none")
     context = Context(
         record,
@@ -40,9 +51,13 @@ def create_app(record: DatabaseSessions, settings: Settings, *, log: Log | None 
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with record, _client() as client:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(record)
+            client = await stack.enter_async_context(_client())
             context.authenticator = _authenticator(settings.access, record, client)
             await _tell_durability(record, context.log)
+            chat = await open_chat(context, agent)
+            context.chat = chat and await stack.enter_async_context(chat)
             yield
 
     by_path: dict[str, list[Endpoint]] = {}

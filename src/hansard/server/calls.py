@@ -8,6 +8,7 @@ the record. Errors are raised, never returned.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -45,11 +46,30 @@ class Reply:
 
 @dataclass(slots=True)
 class Stream:
-    """An answer in pieces; its status goes out once the first piece is there."""
+    """An answer in pieces; its status goes out once the first piece is there.
+
+    Attributes:
+        status: None for the status that the endpoint declares.
+        ends_with_client: No piece is asked for once the client has left.
+    """
 
     chunks: AsyncGenerator[bytes, None]
     media_type: bytes
     headers: Headers = ()
+    status: int | None = None
+    ends_with_client: bool = True
+
+
+@dataclass(slots=True)
+class Later:
+    """An answer that is long in coming; the room that the body took is free meanwhile."""
+
+    answer: Awaitable[Reply | Stream]
+
+
+async def _stays() -> None:
+    """Wait for the departure of a client that nobody watches."""
+    await asyncio.Event().wait()
 
 
 @dataclass(slots=True)
@@ -61,6 +81,8 @@ class Call(Generic[Q, B]):
         context: What all calls of this server share.
         params: Parts of the path, by the names in its template.
         headers: By lower-case names.
+        size_bytes: Of the body as it came.
+        client_left: Returns when the client has gone.
     """
 
     record: DatabaseSessions
@@ -69,6 +91,8 @@ class Call(Generic[Q, B]):
     query: Q
     body: B
     headers: Mapping[bytes, bytes]
+    size_bytes: int = 0
+    client_left: Callable[[], Awaitable[None]] = _stays
 
     @property
     def session_id(self) -> str:
@@ -76,7 +100,7 @@ class Call(Generic[Q, B]):
         return self.params["session_id"]
 
 
-Handler = Callable[[Call[Any, Any]], Awaitable[Reply | Stream]]
+Handler = Callable[[Call[Any, Any]], Awaitable[Reply | Stream | Later]]
 
 
 def page_limit(call: Call[Any, Any], limit: int) -> int:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
 
 from hansard.core.errors import Unavailable
+from hansard.runtime.chat import Chat
 from hansard.server.auth import Authenticator, Nobody
 from hansard.server.logs import Log
 from hansard.server.metrics import Metrics
@@ -26,6 +27,7 @@ class Context:
         authenticator: Set once the record is open, which holds the keys.
         openapi: The API's description as JSON; ``docs`` is the same as a page.
         is_local: Nobody is asked for credentials, so only this machine may call.
+        chat: What answers chat requests, while the server runs; None if nothing does.
         draining: The server is about to stop: it is no longer ready, and streams are closed.
     """
 
@@ -46,8 +48,9 @@ class Context:
         self.docs = docs
         self._is_shared = settings.access.auth != "none"  # by tenants who do not know each other
         streams = settings.server.max_streams
-        self.streams = Streams(streams, self._share_of(streams))
-        self.metrics = Metrics(record.runner, lambda: self.streams.count)
+        self.streams = Streams(streams, self.share_of(streams))
+        self.metrics = Metrics(record.runner, lambda: self.streams.count, lambda: self.chat)
+        self.chat: Chat | None = None
         self.draining = False
         self.is_local = settings.access.auth == "none" and not settings.access.insecure
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
@@ -57,6 +60,8 @@ class Context:
         """Stop being ready, and ask the streams to end; calls under way go on."""
         self.draining = True
         self.streams.close()
+        if self.chat is not None:
+            self.chat.drain()
 
     @asynccontextmanager
     async def room_for(self, size_bytes: int | None, tenant_id: str) -> AsyncIterator[None]:
@@ -69,7 +74,7 @@ class Context:
             yield
             return
         share = self._large_by_tenant.setdefault(
-            tenant_id, asyncio.Semaphore(self._share_of(LARGE_AT_ONCE))
+            tenant_id, asyncio.Semaphore(self.share_of(LARGE_AT_ONCE))
         )
         async with AsyncExitStack() as stack:
             try:
@@ -80,6 +85,6 @@ class Context:
                 raise Unavailable("too many large bodies at once", code="busy") from exc
             yield
 
-    def _share_of(self, places: int) -> int:
+    def share_of(self, places: int) -> int:
         """How many of some places one tenant may take."""
         return max(1, places // 2) if self._is_shared else places

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hansard.core.errors import HansardError
 from hansard.server.calls import Reply
 from hansard.server.context import Context
-from hansard.server.errors import crash, failure, framework_failure
+from hansard.server.errors import crash, framework_failure
 from hansard.server.requests import check_path
 from hansard.server.responder import RESPONDER, Responder
 
@@ -67,13 +67,15 @@ class Edge:
             check_path(scope.get("raw_path"))
             await self._router(scope, receive, send)
         except HansardError as error:
-            await self._fail(responder, failure(error), error.code)
+            await self._fail(responder, responder.write_failure(error), error.code)
         except HTTPException as error:
             await self._fail(responder, framework_failure(error), str(error.status_code))
         except ClientDisconnect:
             responder.status = _CLIENT_LEFT
         except Exception as error:  # noqa: BLE001 - the server's last handler
-            await self._fail(responder, crash(), _kind(error), at=_frames(error))
+            await self._fail(
+                responder, responder.write_failure(crash()), _kind(error), at=_frames(error)
+            )
         self._finish(scope["method"], responder, time.perf_counter() - started)
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
 
+from hansard.core.errors import HansardError
+from hansard.server.answers import Failure
 from hansard.server.bodies import NoQuery
-from hansard.server.calls import Handler
+from hansard.server.calls import Handler, Reply
+from hansard.server.errors import failure as write_failure
 from hansard.server.requests import JSON_TYPES
 
 
@@ -19,11 +23,13 @@ class Body:
     Attributes:
         shape: None for bytes that the handler reads itself.
         large: A whole history, for which the larger limit holds.
+        whole: The handler gets the object with all its fields, once it is known to fit.
     """
 
     shape: type[Struct] | None
     required: bool = True
     large: bool = False
+    whole: bool = False
     media_types: frozenset[bytes] = JSON_TYPES
 
 
@@ -56,6 +62,21 @@ LAST_EVENT_ID: Final = Header(
     text="The last event seen; counts more than `since`.",
     pattern=r"^[0-9]{1,15}$",
 )
+SESSION_ID: Final = Header(
+    name="X-Session-Id",
+    text="The session, instead of in the body.",
+    pattern=r"^[A-Za-z0-9_\-:.]{1,128}$",
+)
+SESSION_HISTORY: Final = Header(
+    name="X-Session-History",
+    text="Whether the messages are the whole history or what is new; found out, if not said.",
+    pattern=r"^(auto|full|new)$",
+)
+BUDGET_FIT: Final = Header(
+    name="X-Budget-Fit",
+    text="The same as `fit`.",
+    pattern=r"^(clamp|refuse)$",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +92,7 @@ class Endpoint:
         errors: Statuses of failure beside those that follow from the rest of the row.
         media_type: Of the answer, where it is not JSON.
         open: Needs no credentials.
+        write_failure: How an error is answered; ``failure`` is the shape.
     """
 
     method: str
@@ -88,6 +110,8 @@ class Endpoint:
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
     open: bool = False
+    write_failure: Callable[[HansardError], Reply] = write_failure
+    failure: type[Struct] = Failure
 
     @property
     def safe(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 from hansard.server import (
     answers,
     bodies,
+    chat,
     events,
     exports,
     health,
@@ -22,17 +23,34 @@ from hansard.server import (
     usage,
 )
 from hansard.server.endpoint import (
+    BUDGET_FIT,
     IDEMPOTENCY_KEY,
     IF_MATCH,
     LAST_EVENT_ID,
     PREFER,
+    SESSION_HISTORY,
+    SESSION_ID,
     Body,
     Endpoint,
 )
+from hansard.server.errors import openai_failure
 
 _SESSION: Final = "/v1/sessions/{session_id}"
 
 ENDPOINTS: Final = (
+    Endpoint(
+        method="POST",
+        path="/v1/chat/completions",
+        name="complete_chat",
+        summary="Let the agent answer, and record the turn.",
+        handler=chat.complete_chat,
+        query=chat.ChatQuery,
+        body=Body(shape=chat.ChatBody, large=True, whole=True),
+        headers=(SESSION_ID, SESSION_HISTORY, BUDGET_FIT),
+        errors=(402, 404, 409, 429, 502, 504),
+        write_failure=openai_failure,
+        failure=chat.ChatFailure,
+    ),
     Endpoint(
         method="GET",
         path=_SESSION,
@@ -247,6 +265,17 @@ ENDPOINTS: Final = (
         answer=answers.ImportAnswer,
         status=201,
         errors=(409,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/models",
+        name="list_models",
+        summary="List what a chat request may name as its model.",
+        handler=chat.list_models,
+        answer=chat.ModelList,
+        errors=(404, 502, 504),
+        write_failure=openai_failure,
+        failure=chat.ChatFailure,
     ),
     Endpoint(
         method="GET",

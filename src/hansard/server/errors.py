@@ -25,6 +25,7 @@ from hansard.core.errors import (
     Unavailable,
     UpstreamFailed,
 )
+from hansard.runtime.openai_errors import error_body
 from hansard.server.answers import Failure, FailureBody
 from hansard.server.calls import Headers, Reply
 
@@ -41,6 +42,8 @@ STATUS_BY_CLASS: Final[Mapping[type[HansardError], int]] = {
 }
 
 STATUS_BY_CODE: Final[Mapping[str, int]] = {
+    "budget_exceeded": 402,
+    "unpriced_model": 402,
     "index_out_of_range": 400,
     "malformed_request": 400,
     "forbidden": 403,
@@ -80,6 +83,12 @@ def failure(error: HansardError) -> Reply:
     return Reply(_encode(body), status, _EXTRA_HEADERS.get(status, ()))
 
 
+def openai_failure(error: HansardError) -> Reply:
+    """Write an error as OpenAI's clients read it, too."""
+    status = status_of(error)
+    return Reply(_encode(error_body(error)), status, _EXTRA_HEADERS.get(status, ()))
+
+
 def framework_failure(error: HTTPException) -> Reply:
     """Write what Starlette's router refused as an answer of the same shape."""
     code, message = _FRAMEWORK[error.status_code]
@@ -92,6 +101,6 @@ def framework_failure(error: HTTPException) -> Reply:
     )
 
 
-def crash() -> Reply:
-    """The answer when this server failed in a way that nobody foresaw."""
-    return failure(HansardError("the server failed; the log knows more by the request's id"))
+def crash() -> HansardError:
+    """The error when this server failed in a way that nobody foresaw."""
+    return HansardError("the server failed; the log knows more by the request's id")

@@ -20,7 +20,12 @@ async def get_readiness(call: PlainCall) -> Reply:
     if call.context.draining:
         raise Unavailable("the server is about to stop", code="draining")
     await call.record.check()
-    return Reply(to_json(answers.Health("ready")))
+    chat = call.context.chat
+    if chat is None:
+        return Reply(to_json(answers.Health("ready")))
+    if chat.is_record_required and chat.spool.waiting:
+        raise Unavailable("turns wait to be recorded", code="spool_waiting")
+    return Reply(to_json(answers.Health("ready", chat.spool.waiting)))
 
 
 async def get_metrics(call: PlainCall) -> Reply:

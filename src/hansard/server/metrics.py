@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from hansard.runtime.chat import Chat
 from hansard.service.threads import Runner
 
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST.encode()
@@ -43,11 +44,15 @@ class Metrics(Collector):
     Args:
         runner: Where the store is.
         streams: Gives the number of open streams.
+        chat: Gives the chat, if there is one.
     """
 
-    def __init__(self, runner: Runner, streams: Callable[[], int]) -> None:
+    def __init__(
+        self, runner: Runner, streams: Callable[[], int], chat: Callable[[], Chat | None]
+    ) -> None:
         self._runner = runner
         self._streams = streams
+        self._chat = chat
         self._answers: dict[tuple[str, str, int], int] = {}
         self._durations: dict[tuple[str, str], _Durations] = {}
         self._registry = CollectorRegistry()
@@ -90,9 +95,23 @@ class Metrics(Collector):
             durations.add_metric(labels, seen.buckets(), seen.sum_s)
         yield durations
         yield GaugeMetricFamily("hansard_streams", "Event streams open.", value=self._streams())
+        yield from _chat_gauges(self._chat())
         counters = self._runner.database.counters()
         for name, text in _STORE_COUNTERS.items():
             yield CounterMetricFamily(f"hansard_{name}", text, value=counters.get(name, 0))
+
+
+def _chat_gauges(chat: Chat | None) -> Iterator[Metric]:
+    if chat is None:
+        return
+    spool = chat.spool
+    for name, text, value in (
+        ("turns", "Chat turns under way.", chat.turns),
+        ("spool_records", "Turns that wait to be recorded.", spool.waiting),
+        ("spool_unwritten", "Of them, in memory alone.", spool.unwritten),
+        ("spool_refused", "Turns put aside that the record did not take.", spool.refused),
+    ):
+        yield GaugeMetricFamily(f"hansard_{name}", text, value=value)
 
 
 class _Durations:

@@ -29,6 +29,7 @@ def document(endpoints: Sequence[Endpoint], *, version: str, secured: bool) -> J
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     shapes: set[type[Struct]] = {Failure}
     for endpoint in endpoints:
+        shapes.add(endpoint.failure)
         shapes |= {endpoint.answer} if endpoint.answer else set()
         shapes |= {endpoint.body.shape} if endpoint.body and endpoint.body.shape else set()
     components: Json = {"schemas": _schemas(shapes)}
@@ -103,7 +104,7 @@ def _responses(endpoint: Endpoint, *, secured: bool) -> Json:
     failure: Json = (
         {}
         if endpoint.method == "HEAD"
-        else {"content": {"application/json": {"schema": _ref(Failure)}}}
+        else {"content": {"application/json": {"schema": _ref(endpoint.failure)}}}
     )
     for status in _failures(endpoint, secured=secured):
         responses[str(status)] = {"description": HTTPStatus(status).phrase, **failure}

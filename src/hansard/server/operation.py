@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
 from hansard.server.auth import check_local, check_single
-from hansard.server.calls import Call, Reply
+from hansard.server.calls import Call, Later, Reply
 from hansard.server.context import Context
 from hansard.server.endpoint import Endpoint
 from hansard.server.queries import QueryReader
@@ -25,6 +25,7 @@ from hansard.server.requests import (
     announced_bytes,
     check_media_type,
     parse,
+    parse_whole,
     read_body,
 )
 from hansard.server.responder import RESPONDER, Responder
@@ -65,6 +66,7 @@ class Operation:
         responder: Responder = scope[RESPONDER]
         endpoint, context, headers = self._endpoint, self._context, responder.headers
         responder.route = endpoint.path
+        responder.write_failure = endpoint.write_failure
         record = context.record
         if not endpoint.open:
             if context.is_local:
@@ -82,12 +84,16 @@ class Operation:
             self._query.read(scope["query_string"]),
             None,
             headers,
+            client_left=responder.client_left,
         )
         large = endpoint.body is not None and endpoint.body.large
         async with self._room(record.actor, headers) if large else nullcontext():
             if endpoint.body is not None:
                 call.body = await self._read(responder, receive)
+                call.size_bytes = responder.received_bytes
             reply = await endpoint.handler(call)
+        if isinstance(reply, Later):
+            reply = await reply.answer
         if isinstance(reply, Reply):
             await responder.reply(reply, endpoint.status)
         else:
@@ -120,7 +126,7 @@ class Operation:
         if wanted.shape is None:
             return raw
         if raw:
-            return await parse(raw, wanted.shape)
+            return await (parse_whole if wanted.whole else parse)(raw, wanted.shape)
         if wanted.required:
             raise InvalidInput("a body is needed", code="invalid_body")
         return wanted.shape()

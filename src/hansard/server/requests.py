@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Collection, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -97,9 +97,18 @@ async def parse(body: bytes, shape: type[S]) -> S:
     Raises:
         InvalidInput: With code ``invalid_json`` or ``invalid_body``.
     """
-    if len(body) > THREAD_BYTES:
-        return await asyncio.to_thread(_parse, body, shape)
-    return _parse(body, shape)
+    _, parsed = await _read_json(body, shape)
+    return parsed
+
+
+async def parse_whole(body: bytes, shape: type[msgspec.Struct]) -> Any:
+    """Parse JSON that fits a shape, and return all of it, as it came.
+
+    Raises:
+        InvalidInput: With code ``invalid_json`` or ``invalid_body``.
+    """
+    value, _ = await _read_json(body, shape)
+    return value
 
 
 def read_if_match(headers: RequestHeaders) -> frozenset[int] | None:
@@ -160,10 +169,16 @@ async def _next_piece(receive: Receive) -> Message:
     return message
 
 
-def _parse(body: bytes, shape: type[S]) -> S:
+async def _read_json(body: bytes, shape: type[S]) -> tuple[Any, S]:
+    if len(body) > THREAD_BYTES:
+        return await asyncio.to_thread(_parse, body, shape)
+    return _parse(body, shape)
+
+
+def _parse(body: bytes, shape: type[S]) -> tuple[Any, S]:
     try:
         value = strict_json.loads(body, depth_max=strict_json.DEPTH_MAX + _AROUND_MESSAGE)
-        return msgspec.convert(value, shape)
+        return value, msgspec.convert(value, shape)
     except msgspec.ValidationError as exc:
         raise InvalidInput(f"the body does not fit: {exc}", code="invalid_body") from exc
 

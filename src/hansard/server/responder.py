@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from hansard.core.errors import HansardError
 from hansard.core.ids import NOISE
 from hansard.server.calls import Reply, Stream
+from hansard.server.errors import failure
 from hansard.server.metrics import OTHER
 
 RESPONDER: Final = "hansard.responder"
@@ -31,6 +33,7 @@ class Responder:
         route: Template of the path, once the router has found it.
         status: Of the answer; 0 before that goes out.
         streamed: The answer goes out in pieces.
+        write_failure: How errors are answered on this route.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, closing: bool) -> None:
@@ -39,6 +42,7 @@ class Responder:
         self.route = OTHER
         self.status = 0
         self.streamed = False
+        self.write_failure: Callable[[HansardError], Reply] = failure
         self.received_bytes = 0
         self.sent_bytes = 0
         self._bodiless = scope["method"] == "HEAD"
@@ -64,27 +68,31 @@ class Responder:
         """
         async with aclosing(stream.chunks) as chunks:
             first = await anext(chunks, b"")
-            self.status, self.streamed = status, True
+            self.status, self.streamed = stream.status or status, True
             await self._start([*stream.headers, (b"content-type", stream.media_type)])
             if not self._bodiless:
                 await self._piece(first, more=True)
-                await self._while_client_stays(chunks)
+                if stream.ends_with_client:
+                    await self._while_client_stays(chunks)
+                else:
+                    await self._all_pieces(chunks)
             await self._piece(b"", more=False)
+
+    async def client_left(self) -> None:
+        """Wait until the client has gone; the body has been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def _while_client_stays(self, chunks: AsyncIterator[bytes]) -> None:
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(self._all_pieces(chunks))
-            leaving = group.create_task(self._client_leaves())
+            leaving = group.create_task(self.client_left())
             sending.add_done_callback(lambda _: leaving.cancel())
             leaving.add_done_callback(lambda _: sending.cancel())
 
     async def _all_pieces(self, chunks: AsyncIterator[bytes]) -> None:
         async for chunk in chunks:
             await self._piece(chunk, more=True)
-
-    async def _client_leaves(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
 
     async def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
         headers.append((b"x-request-id", self.request_id))

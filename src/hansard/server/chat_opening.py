@@ -1,0 +1,76 @@
+"""The chat as the settings want it: which agent, with which bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from hansard.compose import sqlite_path
+from hansard.core.errors import InvalidInput
+from hansard.core.prices import PriceBook
+from hansard.formats.prices import load_builtin
+from hansard.runtime.agents.protocol import Agent
+from hansard.runtime.chat import Chat, ChatLimits
+from hansard.server.context import Context
+from hansard.service.sessions import DatabaseSessions
+from hansard.settings import ChatSettings, Settings
+
+SPOOL = "hansard-spool"
+
+
+async def open_chat(context: Context, agent: Agent | None) -> Chat | None:
+    """Give the chat of a server; None if nothing is to answer.
+
+    Raises:
+        InvalidInput: ``invalid_setting``, if the agent cannot be found.
+    """
+    settings = context.settings
+    book = await asyncio.to_thread(load_builtin)
+    agent = agent or find_agent(settings.chat, book)
+    if agent is None:
+        return None
+    chat = settings.chat
+    return Chat(
+        context.record,
+        agent,
+        prices=_builtin_prices,
+        spool=spool_folder(settings),
+        limits=ChatLimits(
+            output_tokens=chat.output_bound_tokens,
+            turns=chat.max_turns,
+            turns_by_tenant=context.share_of(chat.max_turns),
+            turn_s=chat.turn_deadline_s,
+            waiting=chat.session_queue,
+            wait_s=chat.session_wait_s,
+            left_s=chat.left_s,
+            record_s=chat.record_wait_s,
+            stop_s=settings.server.drain_s,
+        ),
+        is_record_required=chat.require_record,
+        log=context.log,
+    )
+
+
+def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:
+    """Make the agent that the settings name; None if they name none."""
+    if settings.upstream is not None:
+        from hansard.runtime.agents.upstream import Upstream  # noqa: PLC0415 - and with it aiohttp
+
+        provider = settings.provider or book.provider_of(settings.upstream)
+        return Upstream(settings.upstream, api_key=settings.upstream_key, provider=provider)
+    return None
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Where turns wait that the record does not take yet."""
+    if settings.chat.spool is not None:
+        return Path(settings.chat.spool)
+    try:
+        file = sqlite_path(settings.record.database)
+    except InvalidInput:
+        file = None
+    return Path(SPOOL) if file is None else file.with_name(file.name + ".spool")
+
+
+async def _builtin_prices(_record: DatabaseSessions) -> PriceBook:
+    return load_builtin()
