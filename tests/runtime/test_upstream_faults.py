@@ -310,8 +310,12 @@ async def test_cancelled_turn_ends_the_call(stack: AsyncExitStack) -> None:
     reading = asyncio.ensure_future(anext(run))
     await asyncio.sleep(0)
     reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as caught:
         await reading
+    far = caught.value.__cause__
+    assert isinstance(far, AgentFailed)
+    assert far.messages == [{"role": "assistant", "content": "a"}]
+    assert [call.confidence for call in far.calls] == ["estimated"]
     await asyncio.wait_for(gone.wait(), 10)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, TypeGuard
 
+from hansard.core.errors import InvalidInput
 from hansard.runtime.agents.protocol import CallPlan
 
 BYTES_PER_TOKEN_BOUND: Final = 2
@@ -56,6 +57,33 @@ def with_usage(body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     if options.get("include_usage") is True:
         return body, False
     return {**body, "stream_options": {**options, "include_usage": True}}, True
+
+
+def output_limit(body: dict[str, Any], granted: int | None) -> int | None:
+    """Return what one choice may write: the request's limit or the grant, whichever is less."""
+    limits = [body[name] for name in _LIMITS if _is_count(body.get(name))]
+    if granted is not None:
+        limits.append(max(1, granted // _choices(body)))
+    return min(limits, default=None)
+
+
+def check_single_choice(body: dict[str, Any]) -> None:
+    """Refuse ``n`` above 1, which only a model's own server can do.
+
+    Raises:
+        InvalidInput: ``unsupported_choices``.
+    """
+    if _choices(body) > 1:
+        raise InvalidInput("this agent gives one choice", code="unsupported_choices", field="n")
+
+
+def text_of(content: Any) -> str:
+    """Return the text of a message's content, be it one text or a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "".join([text for text in texts if isinstance(text, str)])
 
 
 def _choices(body: dict[str, Any]) -> int:

@@ -75,14 +75,7 @@ class AnswerWriter:
         return "tool_calls" if self._calls else completed.finish_reason or "stop"
 
     def _tool_calls(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": call.call_id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in self._calls.values()
-        ]
+        return [tool_call(call) for call in self._calls.values()]
 
     def _delta(self, delta: dict[str, Any]) -> bytes:
         role, self._role = self._role, {}
@@ -91,6 +84,15 @@ class AnswerWriter:
     def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
         return b"data: %b\n\n" % _ENCODER.encode(chunk)
+
+
+def tool_call(call: ToolCalled) -> dict[str, Any]:
+    """Write a call as it stands in a message."""
+    return {
+        "id": call.call_id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
 
 
 def usage_object(calls: Sequence[NewUsage]) -> dict[str, Any]:

@@ -199,11 +199,13 @@ class Agent(Protocol):
         """Answer one request.
 
         The consumer may pause between events, and reads on to the end also when its own
-        client has gone. Closing the generator, or cancelling a wait for its next event, ends
-        the model call.
+        client has gone. Closing the generator ends the model call, and so does cancelling a
+        wait for its next event: the ``CancelledError`` then has an ``AgentFailed`` as its
+        ``__cause__``, which says how far the turn came and what of it was billed.
 
         Raises:
-            AgentFailed: Where the turn comes to a bad end.
+            AgentFailed: Where the turn comes to a bad end; also where the gate refuses a call
+                that is not the turn's first.
             LimitReached: From the gate, before the first model call.
             Unavailable: Likewise.
             InvalidInput: If the request asks for something that this agent cannot do.

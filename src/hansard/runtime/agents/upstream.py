@@ -97,12 +97,15 @@ class Upstream:
             data = msgspec.json.encode(body)
         call = UpstreamCall(grant, plan, sent_bytes=len(data))
         ends_at_s = asyncio.get_running_loop().time() + self._limits.total_s
-        response = await self._ask(request, data, call)
-        answer = UpstreamAnswer(response, call, self._limits, ends_at_s=ends_at_s)
-        events = answer.events(wants_stream=request.stream, hides_usage=hides_usage)
-        async with aclosing(events):
-            async for event in events:
-                yield event
+        try:
+            response = await self._ask(request, data, call)
+            answer = UpstreamAnswer(response, call, self._limits, ends_at_s=ends_at_s)
+            events = answer.events(wants_stream=request.stream, hides_usage=hides_usage)
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        except asyncio.CancelledError as exc:
+            raise exc from call.interrupted()
         yield call.completed()
 
     async def models(self) -> list[dict[str, Any]]:

@@ -56,6 +56,11 @@ class UpstreamCall:
         error = UpstreamFailed("the upstream hung up", code="upstream_disconnected")
         return self.failed(error)
 
+    def interrupted(self) -> AgentFailed:
+        """Nobody wants to know the rest."""
+        error = UpstreamFailed("the turn was interrupted", code="turn_interrupted")
+        return self.failed(error)
+
     def never_made(self, why: str, status: int) -> AgentFailed:
         """A bad ending before anything was sent."""
         error = UpstreamFailed(why, code="upstream_unreachable")
