@@ -237,13 +237,17 @@ class SessionService(Protocol):
         provider: str = "",
         model: str = "",
         cost_nanousd: int | None = None,
+        corrects: str | None = None,
     ) -> UsageTotals:
         """Add one model call's tokens (a delta, never a running total), once per event id.
 
-        A call whose cost is not given is priced by the record's price table.
+        A call whose cost is not given is priced by the record's price table. One that
+        ``corrects`` another takes that one back, and counts in its place, when it was made.
 
         Raises:
-            Conflict: ``usage_conflict`` if the id names another call.
+            Conflict: ``usage_conflict`` if the id names another call, or the call that it
+                corrects was corrected before.
+            NotFound: ``usage_not_found``, if there is no call to correct.
         """
         ...
 

@@ -38,7 +38,7 @@ async def test_report_is_told_as_json(client: httpx.AsyncClient) -> None:
 
 
 async def test_report_is_told_as_csv_without_formulas(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/usage?group_by=model&format=csv")
+    answer = await client.get("/v1/usage/export?group_by=model")
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [(row["model"], row["cost_usd"]) for row in rows] == [
@@ -48,7 +48,7 @@ async def test_report_is_told_as_csv_without_formulas(client: httpx.AsyncClient)
 
 
 async def test_report_is_told_as_a_bill(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/usage?format=focus")
+    answer = await client.get("/v1/usage/export?format=focus")
     priced = list(csv.DictReader(io.StringIO(answer.text)))[-1]
     assert priced["SkuId"] == "openai/gpt-4o"
     assert priced["ProviderName"] == "openai"
@@ -64,11 +64,35 @@ async def test_report_is_told_as_a_bill(client: httpx.AsyncClient) -> None:
         "group_by=weather",
         "group_by=",
         "group_by=day,day",
-        "format=xml",
     ],
 )
 async def test_bad_query_is_refused(client: httpx.AsyncClient, query: str) -> None:
     assert (await client.get(f"/v1/usage?{query}")).status_code == 422
+
+
+async def test_unknown_table_is_refused(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/usage/export?format=xml")).status_code == 422
+
+
+async def test_session_usage_also_speaks_the_older_names(client: httpx.AsyncClient) -> None:
+    usage = (await client.get("/v1/sessions/s/usage")).json()
+    assert (usage["input_tokens"], usage["output_tokens"], usage["cached_tokens"]) == (1005, 500, 0)
+    assert (usage["turn_count"], usage["cost_usd"]) == (2, "0.0075")
+
+
+async def test_session_usage_tells_what_its_model_costs(client: httpx.AsyncClient) -> None:
+    await client.post(
+        "/v1/sessions/s/usage",
+        json={"event_id": "again", "provider": "openai", "model": "gpt-4o", "input_tokens": 1},
+    )
+    answer = await client.get("/v1/sessions/s/usage")
+    assert answer.json()["model"] == "gpt-4o"
+    assert answer.json()["pricing"] == {
+        "input_per_1k": 0.0025,
+        "output_per_1k": 0.01,
+        "cached_input_per_1k": 0.00125,
+        "per_request": 0,
+    }
 
 
 async def test_empty_range_is_empty(client: httpx.AsyncClient) -> None:

@@ -65,9 +65,9 @@ def write_history(messages: Sequence[NewMessage]) -> bytes:
     return _object({"messages": _array(messages)})
 
 
-def write_usage(entry: NewUsage) -> bytes:
-    """Write one model call."""
-    return dumps(_usage(entry)).encode()
+def write_usage(entry: NewUsage, corrects: str | None) -> bytes:
+    """Write one model call, and the one that it corrects."""
+    return dumps(_usage(entry) | ({} if corrects is None else {"corrects": corrects})).encode()
 
 
 def write_index(name: str, index: int | None) -> bytes:

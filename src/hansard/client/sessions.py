@@ -320,6 +320,7 @@ class RemoteSessions:
         provider: str = "",
         model: str = "",
         cost_nanousd: int | None = None,
+        corrects: str | None = None,
     ) -> UsageTotals:
         """Once per event id, so sent again."""
         entry = check_usage(
@@ -337,7 +338,7 @@ class RemoteSessions:
             event_id,
         )
         answer = await self._transport.call(
-            paths.ADD_USAGE, session_id, body=bodies.write_usage(entry)
+            paths.ADD_USAGE, session_id, body=bodies.write_usage(entry, corrects)
         )
         return wire.read(answer.body, lambda value: wire.read_totals(value["usage"]))
 

@@ -25,9 +25,11 @@ from hansard.core.usage import (
     ChargedUsage,
     NewUsage,
     Pricing,
+    UsageEntry,
     UsageTotals,
     charge,
     check_usage,
+    take_back,
     unpriced,
 )
 
@@ -43,6 +45,7 @@ class NewTurn(Struct, frozen=True, kw_only=True):
     Attributes:
         is_named: Whether the caller chose ``turn_id``, so that it may have been recorded.
         named_events: Usage ids that the caller chose, and that may have been recorded.
+        reversal: What takes an entry back that ``usage`` corrects.
     """
 
     turn_id: str | None
@@ -54,11 +57,13 @@ class NewTurn(Struct, frozen=True, kw_only=True):
     content_hash: bytes
     expected_seq: int | None
     at_us: int
+    reversal: UsageEntry | None = None
 
     @property
     def event_ids(self) -> list[str]:
         """Ids of all its model calls."""
-        return [charged.usage.event_id for charged in self.usage]
+        ids = [charged.usage.event_id for charged in self.usage]
+        return ids if self.reversal is None else [*ids, self.reversal.event_id]
 
     @property
     def usage_only(self) -> bool:
@@ -179,21 +184,30 @@ def check_append(
 
 
 def check_usage_only(
-    entry: NewUsage | Mapping[str, Any], *, clock: Clock, pricing: Pricing = unpriced
+    entry: NewUsage | Mapping[str, Any],
+    *,
+    clock: Clock,
+    pricing: Pricing = unpriced,
+    corrects: UsageEntry | None = None,
 ) -> NewTurn:
-    """Check one model call to be counted outside any turn."""
-    now_us = clock()
+    """Check one model call to be counted outside any turn, maybe in place of another.
+
+    A correction counts when the call that it corrects did.
+    """
     call = check_usage(entry, "")
+    now_us = clock() if corrects is None else corrects.recorded_at_us
+    reversal = None if corrects is None else take_back(corrects)
     return NewTurn(
         turn_id=None,
         is_named=False,
-        named_events={call.event_id},
+        named_events={call.event_id} if reversal is None else {call.event_id, reversal.event_id},
         status="",
         messages=[],
         usage=[charge(call, now_us, pricing)],
         content_hash=b"",
         expected_seq=None,
         at_us=now_us,
+        reversal=reversal,
     )
 
 

@@ -234,6 +234,12 @@ def charge(usage: NewUsage, at_us: int, pricing: Pricing) -> ChargedUsage:
     return ChargedUsage(usage, *price) if price else ChargedUsage(usage, None, None)
 
 
+def take_back(entry: UsageEntry) -> UsageEntry:
+    """The entry that takes another back; there can be one for each."""
+    event_id = check_id(f"{entry.event_id}.reversed", "event_id")
+    return replace(reversal_of(entry), event_id=event_id, reverses=entry.event_id)
+
+
 def reversal_of(entry: UsageEntry) -> UsageEntry:
     """The entry with the signs of its counts turned round."""
     counts = {name: -getattr(entry, name) for name in _COUNTS}

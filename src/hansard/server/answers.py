@@ -18,7 +18,7 @@ from hansard.core.money import format_usd
 from hansard.core.sessions import Session, Verification
 from hansard.core.times import format_us
 from hansard.core.turns import Turn, TurnReceipt
-from hansard.core.usage import SessionUsage, UsageTotals
+from hansard.core.usage import UsageTotals
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 StoredObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
@@ -77,36 +77,6 @@ class Totals(Struct):
             format_usd(totals.cost_nanousd),
             totals.unpriced_calls,
         )
-
-
-class ModelTotals(Struct):
-    """A session's totals on one model."""
-
-    provider: str
-    model: str
-    usage: Totals
-
-
-class UsageAnswer(Struct):
-    """A session's totals, and the same by model."""
-
-    session_id: str
-    turns: int
-    usage: Totals
-    models: list[ModelTotals]
-
-    @classmethod
-    def of(cls, usage: SessionUsage) -> UsageAnswer:
-        """Write a session's usage."""
-        models = [ModelTotals(m.provider, m.model, Totals.of(m.totals)) for m in usage.models]
-        return cls(usage.session_id, usage.turns, Totals.of(usage.totals), models)
-
-
-class UsageAdded(Struct):
-    """A session's totals with the call in them."""
-
-    session_id: str
-    usage: Totals
 
 
 class Created(Struct):

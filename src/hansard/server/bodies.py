@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import asdict
 
 from hansard.core.ids import ID_MAX
 from hansard.core.messages import ROLES
@@ -107,15 +106,17 @@ class UsageBody(Struct, forbid_unknown_fields=True):
 
     def given(self) -> dict[str, Any]:
         """The entry as ``core.usage.check_usage`` takes it."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
+        names = UsageBody.__struct_fields__
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         cost_usd = given.pop("cost_usd", None)
         return given if cost_usd is None else given | {"cost_nanousd": parse_usd(cost_usd)}
 
 
 class UsageEntryBody(UsageBody, forbid_unknown_fields=True, kw_only=True):
-    """One model call, counted outside a turn, once per ``event_id``."""
+    """One model call, counted outside a turn, once per ``event_id``; maybe as a correction."""
 
     event_id: Id
+    corrects: Id | None = None
 
 
 class TurnBody(Struct, forbid_unknown_fields=True):

@@ -166,6 +166,7 @@ def _type(schema: Json) -> str:
 _WORDS: Final[Mapping[str | None, str]] = {
     "string": "text",
     "integer": "whole number",
+    "number": "number",
     "boolean": "true or false",
     "object": "object",
     "null": "null",

@@ -180,7 +180,7 @@ ENDPOINTS: Final = (
         name="get_usage",
         summary="Get a session's usage, also by model.",
         handler=usage.get_usage,
-        answer=answers.UsageAnswer,
+        answer=usage.UsageAnswer,
         errors=(404,),
     ),
     Endpoint(
@@ -194,13 +194,23 @@ ENDPOINTS: Final = (
         errors=(429,),
     ),
     Endpoint(
+        method="GET",
+        path="/v1/usage/export",
+        name="export_usage",
+        summary="Write the same as a table: CSV, or a bill in the columns of FOCUS.",
+        handler=reports.export_usage,
+        query=reports.TableQuery,
+        media_type="text/csv",
+        errors=(429,),
+    ),
+    Endpoint(
         method="POST",
         path=f"{_SESSION}/usage",
         name="add_usage",
         summary="Count a model call outside any turn, once per `event_id`.",
         handler=usage.add_usage,
         body=Body(shape=bodies.UsageEntryBody),
-        answer=answers.UsageAdded,
+        answer=usage.UsageAdded,
         errors=(404, 409),
     ),
     Endpoint(

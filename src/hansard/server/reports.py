@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
@@ -14,7 +15,7 @@ from hansard.server.answers import Totals
 from hansard.server.bodies import Id, Time
 from hansard.server.calls import Call, Reply, to_json
 
-FORMATS: Final = ("json", "csv", "focus")
+TABLES: Final = ("csv", "focus")
 _GROUP = "|".join(GROUPS)
 _CSV: Final = b"text/csv; charset=utf-8; header=present"
 
@@ -32,7 +33,12 @@ class ReportQuery(Struct, frozen=True):
     agent: str | None = None
     owner: str | None = None
     session_id: Id | None = None
-    format: Annotated[str, Meta(extra_json_schema={"enum": sorted(FORMATS)})] = "json"
+
+
+class TableQuery(ReportQuery, frozen=True):
+    """What to report on; ``focus`` is a bill by hour and model, whatever the groups."""
+
+    format: Annotated[str, Meta(extra_json_schema={"enum": sorted(TABLES)})] = "csv"
 
 
 class BucketRow(Struct):
@@ -69,23 +75,31 @@ class ReportAnswer(Struct):
 
 async def report_usage(call: Call[ReportQuery, None]) -> Reply:
     """Report what the tenant used, or what is the caller's own of it."""
+    return Reply(to_json(ReportAnswer.of(await _report(call, call.query.group_by.split(",")))))
+
+
+async def export_usage(call: Call[TableQuery, None]) -> Reply:
+    """Write a report as a table."""
     query = call.query
-    if query.format not in FORMATS:
-        raise InvalidInput(f"format must be one of {', '.join(FORMATS)}", code="invalid_report")
-    is_focus = query.format == "focus"
-    report = await call.record.usage_report(
+    match query.format:
+        case "csv":
+            text = write_csv(await _report(call, query.group_by.split(",")))
+        case "focus":
+            text = write_focus(await _report(call, FOCUS_GROUPS), call.record.actor.tenant_id)
+        case _:
+            raise InvalidInput(f"format must be one of {', '.join(TABLES)}", code="invalid_report")
+    return Reply(text.encode(), media_type=_CSV)
+
+
+async def _report(call: Call[Any, None], groups: Sequence[str]) -> UsageReport:
+    query: ReportQuery = call.query
+    return await call.record.usage_report(
         since_us=None if query.since is None else parse_us(query.since, "since"),
         until_us=None if query.until is None else parse_us(query.until, "until"),
-        group_by=FOCUS_GROUPS if is_focus else query.group_by.split(","),
+        group_by=groups,
         provider=query.provider,
         model=query.model,
         agent=query.agent,
         owner=query.owner,
         session_id=query.session_id,
     )
-    if is_focus:
-        text = write_focus(report, call.record.actor.tenant_id)
-        return Reply(text.encode(), media_type=_CSV)
-    if query.format == "csv":
-        return Reply(write_csv(report).encode(), media_type=_CSV)
-    return Reply(to_json(ReportAnswer.of(report)))

@@ -242,6 +242,7 @@ class NullSessions:
         provider: str = "",
         model: str = "",
         cost_nanousd: int | None = None,
+        corrects: str | None = None,
     ) -> UsageTotals:
         entry = NewUsage(
             event_id=event_id,

@@ -20,7 +20,7 @@ from hansard.core.turns import (
     check_turn,
     check_usage_only,
 )
-from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, unpriced
+from hansard.core.usage import NewUsage, SessionUsage, UsageEntry, UsageTotals, unpriced
 from hansard.offload import check_list
 from hansard.service.messages import Messages
 from hansard.store import reports, turns, usage
@@ -130,6 +130,7 @@ class Turns(Messages):
         provider: str = "",
         model: str = "",
         cost_nanousd: int | None = None,
+        corrects: str | None = None,
     ) -> UsageTotals:
         entry = NewUsage(
             event_id=event_id,
@@ -142,12 +143,27 @@ class Turns(Messages):
             reasoning_tokens=reasoning_tokens,
             cost_nanousd=cost_nanousd,
         )
-        return await self.count_call(session_id, entry)
+        return await self.count_call(session_id, entry, corrects=corrects)
 
-    async def count_call(self, session_id: str, entry: NewUsage | Mapping[str, Any]) -> UsageTotals:
-        """Add one model call that belongs to no turn, once; ``update_token_usage`` in one piece."""
-        turn = check_usage_only(entry, clock=self.clock, pricing=await self.pricing())
+    async def count_call(
+        self,
+        session_id: str,
+        entry: NewUsage | Mapping[str, Any],
+        *,
+        corrects: str | None = None,
+    ) -> UsageTotals:
+        """Add one model call that belongs to no turn, once; maybe in place of another."""
+        wrong = None if corrects is None else await self._get_entry(session_id, corrects)
+        turn = check_usage_only(
+            entry, clock=self.clock, pricing=await self.pricing(), corrects=wrong
+        )
         return (await self.append(session_id, turn)).usage
+
+    async def _get_entry(self, session_id: str, event_id: str) -> UsageEntry:
+        check_id(event_id, "event_id")
+        return await self.read_session(
+            session_id, lambda tx, _session: usage.get(tx, self.actor, session_id, event_id)
+        )
 
     async def append(self, session_id: str, turn: NewTurn, *, create: bool = False) -> TurnReceipt:
         check_id(session_id, "session_id")

@@ -19,7 +19,7 @@ from hansard.core.documents import DocumentTurn
 from hansard.core.errors import Conflict
 from hansard.core.sessions import NewSession, merge
 from hansard.core.turns import NewTurn, Turn, TurnReceipt
-from hansard.core.usage import NO_USAGE, ChargedUsage, UsageTotals
+from hansard.core.usage import NO_USAGE, ChargedUsage, UsageEntry, UsageTotals
 from hansard.store import messages, sessions, usage
 from hansard.store.budgets import Accounts
 from hansard.store.database import ForRows, Row, Tx
@@ -35,6 +35,7 @@ class Append(Struct, frozen=True):
 
     Attributes:
         key: Tenant and session; a session ``''`` is none, and only usage is recorded.
+        agent: Who made the calls, where no session says so.
         holds: Calls of the turn whose holds end with it, at ``ended_at_us``.
         tells_cost_data: Whether ``cost_data`` gets the session's running totals.
     """
@@ -43,6 +44,7 @@ class Append(Struct, frozen=True):
     key: Key
     turn: NewTurn
     create: NewSession | None = None
+    agent: str | None = None
     holds: tuple[str, ...] = ()
     ended_at_us: int = 0
     tells_cost_data: bool = False
@@ -190,6 +192,8 @@ class Recording:
     def _add(self, append: Append, head: Head, fresh: list[ChargedUsage]) -> TurnReceipt:
         turn = append.turn
         added = reduce(UsageTotals.plus, [charged.totals() for charged in fresh], NO_USAGE)
+        if turn.reversal is not None:
+            added = added.plus(self._check_reversal(head, turn.reversal).totals())
         totals = head.usage.plus(added)
         self._settle(append, head, fresh, added)
         digests = chain(head.digest, [message.canonical for message in turn.messages])
@@ -210,6 +214,16 @@ class Recording:
         if head.session_id:
             self._add_turn(append, head, receipt, told)
         return receipt
+
+    def _check_reversal(self, head: Head, reversal: UsageEntry) -> UsageEntry:
+        """Return what takes an entry back, unless something did before."""
+        if (*head.key, reversal.event_id) in self._found.usage:
+            raise Conflict(
+                f"event_id {reversal.reverses!r} was corrected before",
+                code="usage_conflict",
+                event_id=reversal.reverses,
+            )
+        return reversal
 
     def _settle(
         self, append: Append, head: Head, fresh: list[ChargedUsage], added: UsageTotals
@@ -234,6 +248,10 @@ class Recording:
             entry = (*head.key, charged.usage.event_id)
             self._found.usage[entry] = usage.as_given(charged), alone
             self._sums.add(head, key_id, charged.usage, charged.totals(), turn.at_us)
+        if turn.reversal is not None:
+            self._found.usage[(*head.key, turn.reversal.event_id)] = turn.reversal, None
+            self._usage.append(usage.row_of_entry(head, turn.reversal, kind=usage.KIND_CALL))
+            self._sums.add(head, key_id, turn.reversal, turn.reversal.totals(), turn.at_us)
 
     def _add_turn(self, append: Append, head: Head, receipt: TurnReceipt, told: str) -> None:
         turn = append.turn

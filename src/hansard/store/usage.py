@@ -17,6 +17,7 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from hansard.core.actors import Actor
+from hansard.core.errors import NotFound
 from hansard.core.reports import HOUR_US
 from hansard.core.usage import (
     NO_USAGE,
@@ -27,7 +28,7 @@ from hansard.core.usage import (
     UsageEntry,
     UsageTotals,
 )
-from hansard.store.database import ForRows, Row, Tx
+from hansard.store.database import ForRows, Row, Tx, one
 from hansard.store.sessions import Head
 
 IMPORT_LANE: Final = 0
@@ -148,6 +149,18 @@ def list_models(tx: Tx, actor: Actor, session_id: str) -> list[ModelUsage]:
     """Return a session's sums by model."""
     rows = tx.rows("model_usage_list", tenant_id=actor.tenant_id, session_id=session_id)
     return [ModelUsage(provider=row[0], model=row[1], totals=UsageTotals(*row[2:])) for row in rows]
+
+
+def get(tx: Tx, actor: Actor, session_id: str, event_id: str) -> UsageEntry:
+    """Return one entry that is no import.
+
+    Raises:
+        NotFound: ``usage_not_found``.
+    """
+    row = one(tx, "usage_get", tenant_id=actor.tenant_id, session_id=session_id, event_id=event_id)
+    if row is None:
+        raise NotFound(f"no usage entry {event_id!r}", code="usage_not_found", event_id=event_id)
+    return _entry(row)
 
 
 def list_page(tx: Tx, actor: Actor, session_id: str, *, after: str, limit: int) -> list[UsageEntry]:

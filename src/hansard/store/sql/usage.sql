@@ -30,6 +30,15 @@ WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id > :after
 ORDER BY event_id
 LIMIT :limit;
 
+-- name: usage_get
+-- One entry.
+SELECT event_id, provider, model, input_tokens, cached_tokens, cache_write_tokens,
+    output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier, parts, confidence,
+    raw, price_version, turn_id, recorded_at_us, reverses
+FROM usage_entries
+WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id
+    AND kind = 'call';
+
 -- name: usage_bury
 -- Entries of a session that is deleted: they stay, under a name that no session can have.
 UPDATE usage_entries SET session_id = :tombstone

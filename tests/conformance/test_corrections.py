@@ -1,0 +1,87 @@
+"""Corrections: an entry is never changed; it is taken back, and another counts in its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from hansard import Conflict, NotFound, SessionService, UsageTotals
+from hansard.compose import open_database
+from tests.samples import compete, user
+
+
+async def spend(record: SessionService) -> None:
+    await record.append_turn(
+        "s",
+        [user("hi")],
+        usage=[{"event_id": "c1", "model": "m", "input_tokens": 100}],
+        create=True,
+    )
+
+
+async def test_corrected_call_counts_once_as_corrected(record: SessionService) -> None:
+    await spend(record)
+    totals = await record.update_token_usage(
+        "s", event_id="c2", corrects="c1", model="m", input_tokens=70, cost_nanousd=5
+    )
+    assert totals == UsageTotals(calls=1, input_tokens=70, cost_nanousd=5)
+    assert (await record.usage("s")).totals == totals
+    assert (await record.usage_report(group_by=["model"])).totals == totals
+
+
+async def test_correction_sent_again_changes_nothing(record: SessionService) -> None:
+    await spend(record)
+    for _ in range(2):
+        totals = await record.update_token_usage(
+            "s", event_id="c2", corrects="c1", model="m", input_tokens=70
+        )
+    assert totals.input_tokens == 70
+    assert (await record.usage("s")).totals == totals
+
+
+async def test_call_is_corrected_once_by_one_of_many(record: SessionService) -> None:
+    await spend(record)
+    done, errors = await compete(
+        [
+            record.update_token_usage("s", event_id=f"c{n}", corrects="c1", input_tokens=n)
+            for n in range(2, 12)
+        ]
+    )
+    assert len(done) == 1
+    assert {error.code for error in errors} == {"usage_conflict"}
+    assert (await record.usage("s")).totals.calls == 1
+
+
+async def test_correction_can_be_corrected(record: SessionService) -> None:
+    await spend(record)
+    await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=70)
+    totals = await record.update_token_usage("s", event_id="c3", corrects="c2", input_tokens=60)
+    assert (totals.calls, totals.input_tokens) == (1, 60)
+
+
+async def test_unknown_call_cannot_be_corrected(record: SessionService) -> None:
+    await spend(record)
+    with pytest.raises(NotFound) as refused:
+        await record.update_token_usage("s", event_id="c2", corrects="nothing")
+    assert refused.value.code == "usage_not_found"
+    assert (await record.usage("s")).totals.input_tokens == 100
+
+
+async def test_other_content_under_the_id_of_a_correction_is_a_conflict(
+    record: SessionService,
+) -> None:
+    await spend(record)
+    await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=70)
+    with pytest.raises(Conflict):
+        await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=71)
+
+
+async def test_corrected_ledger_proves_itself(record_url: str) -> None:
+    async with open_database(record_url) as record:
+        await spend(record)
+        await record.put_budget("b", scope="tenant", limit_amount=10**9, unit="tokens")
+        await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=70)
+        (_, (state,)) = await record.get_budget("b")
+        assert state.spent == 70
+        report = await record.verify_ledger()
+    assert report.ok
+    assert report.entries == 3
