@@ -185,12 +185,14 @@ class UsageEntry(NewUsage, frozen=True, kw_only=True):
         cost_nanousd: What it cost, whoever said so; None if it is unpriced.
         price_version: The price table that says so, if one does.
         reverses: The entry that this one takes back; its counts are then negative.
+        key_id: The API key that the call was made with.
     """
 
     turn_id: str | None
     recorded_at_us: int
     price_version: str | None = None
     reverses: str | None = None
+    key_id: str | None = None
 
     def totals(self) -> UsageTotals:
         """What it adds to totals."""

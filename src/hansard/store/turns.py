@@ -50,6 +50,12 @@ class Append(Struct, frozen=True):
     tells_cost_data: bool = False
 
     @property
+    def key_id(self) -> str | None:
+        """The API key on whose account it goes: of a correction, that of the first call."""
+        reversal = self.turn.reversal
+        return self.actor.key_id if reversal is None else reversal.key_id
+
+    @property
     def size_bytes(self) -> int:
         """About what it adds to a batch."""
         return sum([len(message.canonical) for message in self.turn.messages])
@@ -239,7 +245,7 @@ class Recording:
             )
 
     def _add_usage(self, append: Append, head: Head, fresh: list[ChargedUsage], told: str) -> None:
-        turn, key_id = append.turn, append.actor.key_id
+        turn, key_id = append.turn, append.key_id
         alone = told if turn.usage_only else None
         for charged in fresh:
             self._usage.append(
@@ -281,7 +287,7 @@ class Recording:
 
 def subjects_of(append: Append, head: Head) -> Subjects:
     """On whose account an append goes."""
-    return Subjects(head.owner or "", head.agent or "", head.session_id, append.actor.key_id or "")
+    return Subjects(head.owner or "", head.agent or "", head.session_id, append.key_id or "")
 
 
 def turn_keys(appends: Sequence[Append]) -> list[Row]:

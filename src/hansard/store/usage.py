@@ -102,7 +102,7 @@ def row_of_entry(head: Head, entry: UsageEntry, *, kind: str) -> Row:
         entry.reverses,
         head.owner,
         head.agent,
-        None,
+        entry.key_id,
         *values[1:11],
         _write_parts(values[_PARTS]),
         *values[16:18],
@@ -200,7 +200,7 @@ def _new_usage(values: list[Any]) -> NewUsage:
 
 
 def _entry(row: Row) -> UsageEntry:
-    *values, price_version, turn_id, recorded_at_us, reverses = row
+    *values, price_version, turn_id, recorded_at_us, reverses, key_id = row
     usage = [*values[:11], *_read_parts(values[11]), *values[12:]]
     return UsageEntry(
         **dict(zip(NewUsage.__struct_fields__, usage, strict=True)),
@@ -208,4 +208,5 @@ def _entry(row: Row) -> UsageEntry:
         recorded_at_us=recorded_at_us,
         price_version=price_version,
         reverses=reverses,
+        key_id=key_id,
     )

@@ -24,7 +24,7 @@ INSERT INTO usage_entries (
 -- A session's usage entries after one of them, by id.
 SELECT event_id, provider, model, input_tokens, cached_tokens, cache_write_tokens,
     output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier, parts, confidence,
-    raw, price_version, turn_id, recorded_at_us, reverses
+    raw, price_version, turn_id, recorded_at_us, reverses, key_id
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id > :after
 ORDER BY event_id
@@ -34,7 +34,7 @@ LIMIT :limit;
 -- One entry.
 SELECT event_id, provider, model, input_tokens, cached_tokens, cache_write_tokens,
     output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier, parts, confidence,
-    raw, price_version, turn_id, recorded_at_us, reverses
+    raw, price_version, turn_id, recorded_at_us, reverses, key_id
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id
     AND kind = 'call';
