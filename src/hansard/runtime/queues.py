@@ -49,7 +49,7 @@ class SessionQueues:
             self._pass_on(key)
 
     async def _wait(self, key: Hashable, line: deque[asyncio.Future[None]]) -> None:
-        if len(line) >= self._waiting_max:
+        if sum(not called.done() for called in line) >= self._waiting_max:
             raise _busy(f"{self._waiting_max} turns wait for this session already")
         called = asyncio.get_running_loop().create_future()
         line.append(called)
@@ -59,18 +59,18 @@ class SessionQueues:
         except (TimeoutError, asyncio.CancelledError) as exc:
             if called.done() and not called.cancelled():
                 self._pass_on(key)  # called, and gone before it could come
-            else:
-                line.remove(called)
             if isinstance(exc, TimeoutError):
                 raise _busy("earlier turns of this session take too long") from exc
             raise
 
     def _pass_on(self, key: Hashable) -> None:
         line = self._waiting[key]
-        if line:
-            line.popleft().set_result(None)
-        else:
-            del self._waiting[key]
+        while line:
+            called = line.popleft()
+            if not called.done():  # has not given up
+                called.set_result(None)
+                return
+        del self._waiting[key]
 
 
 def _busy(message: str) -> Conflict:

@@ -241,10 +241,10 @@ class Turn:
         try:
             async with aclosing(self._tools.agent.run(request)) as events:
                 return await self._relay(events)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as exc:
             if self._stopped is None:
                 raise
-            raise self._stopped from None
+            raise _told_by(exc.__cause__, self._stopped) from exc
         finally:
             self._stage = _Stage.RECORDING
             self._end_stop()
@@ -309,3 +309,16 @@ class Turn:
             return "completed"
         is_interrupted = self._stopped is not None and isinstance(self._stopped.error, Unavailable)
         return "interrupted" if is_interrupted else "failed"
+
+
+def _told_by(agent: BaseException | None, stopped: AgentFailed) -> AgentFailed:
+    """Why a turn was stopped, and how far it came, if its agent says so."""
+    if not isinstance(agent, AgentFailed):
+        return stopped
+    return AgentFailed(
+        stopped.error,
+        status=stopped.status,
+        messages=agent.messages,
+        calls=agent.calls,
+        unmade=agent.unmade,
+    )
