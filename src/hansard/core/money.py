@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from hansard.core.errors import InvalidInput
 
 NANO = 1_000_000_000
+PICO = 1_000_000_000_000
 FREE = "0"
 COST_MAX_NANOUSD = 10**18  # one billion dollars: sums stay within 64 bits
 _DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][-+]?\d{1,6})?", re.ASCII)
@@ -24,6 +25,16 @@ def format_usd(cost_nanousd: int) -> str:
     whole, nanos = divmod(abs(cost_nanousd), NANO)
     text = f"{whole}.{nanos:09d}".rstrip("0").rstrip(".")
     return f"-{text}" if cost_nanousd < 0 else text
+
+
+def format_pico(pico_usd: int) -> str:
+    """Write pico-dollars, in which rates are counted, as a decimal string of dollars.
+
+    >>> format_pico(83_333_000_000), format_pico(3 * 10**12)
+    ('0.083333', '3')
+    """
+    whole, picos = divmod(pico_usd, PICO)
+    return f"{whole}.{picos:012d}".rstrip("0").rstrip(".")
 
 
 def parse_usd(text: object, *, most_nanousd: int = COST_MAX_NANOUSD) -> int:

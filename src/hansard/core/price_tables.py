@@ -38,6 +38,9 @@ BUCKETS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Each bucket, and the buckets that it is part of; wholes come before their parts."""
 
+UNIT_BUCKETS: Final = ("web_search", "request")
+"""What is priced by the piece; the others are tokens."""
+
 INPUT_BUCKETS: Final = ("input", "cached", "cache_write", "cache_write_1h", "input_audio")
 OUTPUT_BUCKETS: Final = ("output", "reasoning", "output_audio")
 
@@ -45,6 +48,7 @@ STANDARD: Final = ""
 STANDARD_NAMES: Final = frozenset({STANDARD, "default", "standard", "auto", "on_demand"})
 """What providers call the service tier that nobody asked for."""
 
+ALL: Final = -1  # calls of more input tokens than that are all calls
 DAY_US: Final = 86_400_000_000
 ALL_DAY: Final = (0, DAY_US)
 BEGINNING_US: Final = -(2**63)
@@ -84,6 +88,14 @@ class Clause(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
             and (self.all_of is None or all(part.matches(name) for part in self.all_of))
         )
 
+    @property
+    def text(self) -> str:
+        """How people write it: ``gpt-*-mini``; only what ``prices.toml`` can say."""
+        if self.equals is not None:
+            return self.equals
+        within = f"{self.contains}*" if self.contains else ""
+        return f"{self.starts_with or ''}*{within}{self.ends_with or ''}"
+
 
 class PriceSheet(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Rates, and when they hold; without rates nobody knows what a call costs.
@@ -100,14 +112,16 @@ class PriceSheet(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     until_us: int | None = None
     daily: tuple[int, int] | None = None
 
-    def covers(self, at_us: int) -> bool:
-        """Tell whether the sheet holds at a moment."""
+    def holds(self, at_us: int) -> bool:
+        """Tell whether the sheet holds on the day of a moment, at some hour."""
         if self.from_us is not None and at_us < self.from_us:
             return False
-        if self.until_us is not None and at_us >= self.until_us:
-            return False
+        return self.until_us is None or at_us < self.until_us
+
+    def covers(self, at_us: int) -> bool:
+        """Tell whether the sheet holds at a moment."""
         begins, ends = self.daily or ALL_DAY
-        return begins <= at_us % DAY_US < ends
+        return self.holds(at_us) and begins <= at_us % DAY_US < ends
 
 
 class PricedModel(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -158,6 +172,23 @@ class PriceOverrides(Struct, frozen=True):
     entries: tuple[PriceOverride, ...]
 
 
+class PriceVersion(NamedTuple):
+    """One import of prices.
+
+    Attributes:
+        tenant_id: Whose prices; empty for every tenant's.
+        number: Of the tenant's imports, from 1; the highest is in force.
+        source: Where they came from, for people.
+    """
+
+    tenant_id: str
+    number: int
+    version: str
+    source: str
+    sha256: str
+    imported_at_us: int
+
+
 class Band(NamedTuple):
     """Weights for calls of more than ``above`` input tokens.
 
@@ -182,8 +213,12 @@ def compile_rates(rates: Rates) -> tuple[Band, ...]:
     >>> compile_rates({"input": ((0, 3), (200, 6)), "cached": ((0, 1),), "output": ((0, 9),)})[0]
     Band(above=200, input=6, cached=-5, cache_write=0, output=9, request=0, rare=(), audio=())
     """
-    thresholds = {above for steps in rates.values() for above, _ in steps[1:]}
-    return tuple(_band(rates, above) for above in sorted(thresholds | {-1}, reverse=True))
+    return tuple(_band(rates, above) for above in reversed(thresholds(rates)))
+
+
+def thresholds(rates: Rates) -> list[int]:
+    """Numbers of input tokens above which calls cost otherwise, upwards; the first is ALL."""
+    return [ALL, *sorted({above for steps in rates.values() for above, _ in steps[1:]})]
 
 
 def _band(rates: Rates, above: int) -> Band:
@@ -191,7 +226,7 @@ def _band(rates: Rates, above: int) -> Band:
     for bucket, wholes in BUCKETS.items():
         steps = rates.get(bucket)
         weights[bucket] = (
-            _rate(steps, above) - sum(weights[whole] for whole in wholes) if steps else 0
+            rate_at(steps, above) - sum(weights[whole] for whole in wholes) if steps else 0
         )
     rare = (weights["cache_write_1h"], weights["reasoning"], weights["web_search"])
     audio = (weights["input_audio"], weights["cached_audio"], weights["output_audio"])
@@ -207,7 +242,8 @@ def _band(rates: Rates, above: int) -> Band:
     )
 
 
-def _rate(steps: tuple[Step, ...], above: int) -> int:
+def rate_at(steps: tuple[Step, ...], above: int) -> int:
+    """The rate of calls of more than so many input tokens."""
     return [rate for index, (start, rate) in enumerate(steps) if not index or start <= above][-1]
 
 

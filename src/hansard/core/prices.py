@@ -59,7 +59,7 @@ class Bound(NamedTuple):
 
 
 class PriceRow(NamedTuple):
-    """One sheet as it stands in a book; ``model`` is empty where a condition names many."""
+    """One sheet as it stands in a book; ``model`` has ``*`` where it means many."""
 
     provider: str
     model: str
@@ -195,8 +195,7 @@ class PriceBook:
         """Every sheet: those that were set first, in the order in which they count."""
         for layer in self.overrides:
             for entry in layer.entries:
-                named = entry.match.equals or ""
-                yield PriceRow(entry.provider, named, entry.sheet, layer.version)
+                yield PriceRow(entry.provider, entry.match.text, entry.sheet, layer.version)
         for provider in self.table.providers:
             for model in provider.models:
                 for sheet in model.sheets:
