@@ -32,6 +32,9 @@ _PURPOSES: Final = {
     "imports": "Where an imported session came from; the unique key lets a document in once. "
     "`owner` is empty, not absent, where there is none, so that the key holds there too.",
     "api_keys": "One row for each API key. Of its secret only a keyed hash is kept.",
+    "feedback": "One row for each thumb. It names a trace and a session, which need not be there.",
+    "traces": "One row for each trace. `body` is the trace as it was given, `summary` what lists "
+    "show of it; `saved_at_us` is our time, and the one that says how long it is kept.",
 }
 _TABLES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid"
 

@@ -14,7 +14,10 @@ import pytest
 
 from hansard.compose import open_database
 from hansard.core.actors import Actor
+from hansard.core.traces import Trace
 from hansard.server.app import key_service
+from hansard.service.feedback import FeedbackService
+from hansard.service.traces import TraceService
 from hansard.settings import AccessSettings
 from hansard.store.postgres import open_connection
 from hansard.store.queries import Dialect, Query, load
@@ -32,6 +35,8 @@ COPIES = {
     "events": (f"{ID}, 'number', n", 20_000),
     "imports": ("'session_id', format('s%s', n), 'source_key', n", 5_000),
     "api_keys": ("'key_id', n", 5_000),
+    "feedback": (f"{ID}, 'feedback_id', n, 'trace_id', n, 'created_at_us', n", 5_000),
+    "traces": (f"{ID}, 'trace_id', n, 'started_at_us', n, 'saved_at_us', n", 5_000),
 }
 """How often a row of each table is copied, and with which fields changed: enough that
 reading a whole table is never the cheapest way."""
@@ -87,8 +92,18 @@ HOT = [
             "key_get",
             "key_list",
             "key_revoke",
+            "feedback_get",
+            "feedback_update",
+            "feedback_purge",
+            "trace_get",
+            "trace_purge",
         )
     ],
+    *[
+        ("feedback_list", options)
+        for options in ((), ("before",), ("owner",), ("session_id",), ("trace_id",))
+    ],
+    *[("trace_list", options) for options in ((), ("before",), ("owner",), ("session_id",))],
     *orders("message_list", [], ["ascending", "descending"]),
     *orders("message_list", ["after"], ["ascending"]),
     *orders("message_list", ["before"], ["descending"]),
@@ -146,6 +161,9 @@ def _fill(url: str) -> None:
             await record.append_turn("s", dialogue(2), usage=[call("c", 1)], turn_id="t")
             await record.import_session(b'{"messages": []}', "openai-chat")
             await key_service(record, AccessSettings()).create("default", "ann")
+            trace = Trace(trace_id="t", started_at="2026-01-01T00:00:00Z", session_id="s")
+            await TraceService(record.runner, actor=record.actor).save(trace)
+            await FeedbackService(record.runner, actor=record.actor).add(rating=1, session_id="s")
 
     anyio.run(fill)
 

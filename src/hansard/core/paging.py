@@ -18,6 +18,7 @@ from hansard.core.errors import InvalidInput
 T = TypeVar("T")
 
 LIMIT_MAX = 1_000
+OFFSET_MAX = 2**53 - 1
 _TAG_BYTES = 12
 _CURSOR_LENGTH_MAX = 1_024
 
@@ -37,6 +38,15 @@ def check_limit(limit: int) -> int:
             f"limit must be a whole number from 1 to {LIMIT_MAX}", code="invalid_limit"
         )
     return limit
+
+
+def check_offset(offset: int) -> int:
+    """Return how many rows to skip, if it is from 0 to ``OFFSET_MAX``."""
+    if type(offset) is not int or not 0 <= offset <= OFFSET_MAX:
+        raise InvalidInput(
+            f"offset must be a whole number from 0 to {OFFSET_MAX}", code="invalid_offset"
+        )
+    return offset
 
 
 def sign_cursor(secret: bytes, scope: list[Any], position: list[Any]) -> str:
