@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from hansard.core.actors import SCOPE_ALL_SESSIONS
+from hansard.core.actors import SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS, Actor
+from hansard.core.budgets import NewHold
 from hansard.server.endpoints import ENDPOINTS
 from hansard.settings import AccessSettings
 from tests.places import Place
@@ -51,6 +52,13 @@ NAMES_A_SESSION = {
     ("GET", f"{SESSION}/verify"): Case(),
     ("GET", f"{SESSION}/export"): Case(),
 }
+# Routes that name a budget or a hold of the tenant.
+NAMES_A_LIMIT = {
+    ("GET", "/v1/budgets/{budget_id}"): Case(),
+    ("PUT", "/v1/budgets/{budget_id}"): Case({"scope": "owner", "subject": "alice", "limit": "2"}),
+    ("POST", "/v1/holds/{call_id}/resolve"): Case({"written_off": True}),
+    ("DELETE", "/v1/budgets/{budget_id}"): Case(),
+}
 # Where another tenant may use the same id for a session of its own.
 MAKES_A_SESSION = {("PUT", SESSION), ("POST", f"{SESSION}/turns")}
 # Where no session is named; what they give is tried below.
@@ -58,10 +66,28 @@ NAMES_NONE = {
     ("POST", "/v1/sessions"),
     ("GET", "/v1/sessions"),
     ("POST", "/v1/sessions/import"),
+    ("GET", "/v1/budgets"),
+    ("GET", "/v1/holds"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
 }
+
+
+HOLD = NewHold(
+    call_id="call",
+    session_id="s",
+    turn_id="turn",
+    agent=None,
+    provider="openai",
+    model_asked="gpt-4o",
+    fixed_nanousd=1,
+    fixed_tokens=1,
+    output_pico_per_token=1,
+    output_tokens=1,
+    least_output_tokens=None,
+    expires_at_us=0,
+)
 
 
 @dataclass
@@ -71,6 +97,7 @@ class People:
     alice: httpx.AsyncClient
     bob: httpx.AsyncClient
     auditor: httpx.AsyncClient
+    treasurer: httpx.AsyncClient
     stranger: httpx.AsyncClient
     nobody: httpx.AsyncClient
     place: Place
@@ -91,7 +118,8 @@ async def people(record_url: str) -> AsyncIterator[People]:
             alice=await enter("acme", "alice"),
             bob=await enter("acme", "bob"),
             auditor=await enter("acme", "auditor", SCOPE_ALL_SESSIONS),
-            stranger=await enter("umbrella", "alice", SCOPE_ALL_SESSIONS),
+            treasurer=await enter("acme", "treasurer", SCOPE_SET_BUDGETS),
+            stranger=await enter("umbrella", "alice", SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS),
             nobody=await stack.enter_async_context(client_of(app)),
             place=Place(kind="", url="", database_url=record_url),
         )
@@ -99,18 +127,25 @@ async def people(record_url: str) -> AsyncIterator[People]:
             "/v1/sessions",
             json={"session_id": "s", "title": "secret", "messages": dialogue(2)},
         )
+        limit = {"scope": "owner", "subject": "alice", "limit": "1"}
+        await people.treasurer.put("/v1/budgets/limit", json=limit)
+        alice = Actor("acme", "alice", sees_all=False)
+        await app.context.record.acting_as(alice).take_hold(HOLD)
         yield people
 
 
 async def send(client: httpx.AsyncClient, route: tuple[str, str], case: Case) -> httpx.Response:
     method, path = route
-    url = path.replace("{session_id}", "s") + case.query
+    names = {"{session_id}": "s", "{budget_id}": "limit", "{call_id}": "call"}
+    for name, value in names.items():
+        path = path.replace(name, value)
+    url = path + case.query
     return await client.request(method, url, json=case.body)
 
 
 def test_every_route_has_a_case() -> None:
     routes = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
-    assert routes == NAMES_A_SESSION.keys() | NAMES_NONE | OPEN
+    assert routes == NAMES_A_SESSION.keys() | NAMES_A_LIMIT.keys() | NAMES_NONE | OPEN
 
 
 @pytest.mark.parametrize(
@@ -158,7 +193,42 @@ async def test_owner_and_scope_open_a_session(
     assert answer.is_success
 
 
-@pytest.mark.parametrize("route", sorted(NAMES_A_SESSION.keys() | NAMES_NONE), ids=" ".join)
+@pytest.mark.parametrize("route", sorted(NAMES_A_LIMIT), ids=" ".join)
+@pytest.mark.parametrize("who", ["bob", "stranger"])
+async def test_limits_of_another_are_out_of_reach(
+    people: People, who: str, route: tuple[str, str]
+) -> None:
+    before = (await people.treasurer.get("/v1/budgets/limit")).json()
+    answer = await send(getattr(people, who), route, NAMES_A_LIMIT[route])
+    if who == "bob" and route[0] != "GET":  # who may not set budgets is told nothing else
+        assert answer.status_code == 403
+    elif route[0] == "PUT":  # another tenant has a budget of the same id then
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 404
+    assert (await people.treasurer.get("/v1/budgets/limit")).json() == before
+
+
+@pytest.mark.parametrize("route", NAMES_A_LIMIT, ids=" ".join)
+async def test_scope_opens_the_limits(people: People, route: tuple[str, str]) -> None:
+    assert (await send(people.treasurer, route, NAMES_A_LIMIT[route])).is_success
+
+
+async def test_lists_of_limits_show_only_what_is_in_reach(people: People) -> None:
+    for client, seen in (
+        (people.alice, 1),
+        (people.bob, 0),
+        (people.auditor, 1),
+        (people.treasurer, 1),
+        (people.stranger, 0),
+    ):
+        assert len((await client.get("/v1/budgets")).json()["budgets"]) == seen
+        assert len((await client.get("/v1/holds?state=open")).json()["holds"]) == seen
+
+
+@pytest.mark.parametrize(
+    "route", sorted(NAMES_A_SESSION.keys() | NAMES_A_LIMIT.keys() | NAMES_NONE), ids=" ".join
+)
 async def test_route_needs_credentials(people: People, route: tuple[str, str]) -> None:
     before = people.place.dump()
     answer = await send(people.nobody, route, NAMES_A_SESSION.get(route, Case()))

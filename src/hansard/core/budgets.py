@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from hansard.core.errors import InvalidInput, LimitReached
 from hansard.core.ids import check_id
-from hansard.core.money import format_usd
+from hansard.core.money import format_usd, parse_usd
 from hansard.core.strict_json import check_text
 from hansard.core.times import format_us
 from hansard.core.usage import TOTAL_MAX, UsageTotals
@@ -30,6 +30,7 @@ SCOPES: Final = ("tenant", "owner", "agent", "session", "key")
 PERIODS: Final = ("total", "hour", "day", "week", "month")
 UNITS: Final = ("usd", "tokens")
 MODES: Final = ("enforce", "observe")
+HOLD_STATES: Final = ("open", "settled", "released", "unknown", "written_off")
 EACH: Final = "*"
 """Subject of a budget that each owner (agent, session, key) has by itself."""
 
@@ -209,6 +210,8 @@ class Hold:
     session_id: str | None
     turn_id: str | None
     owner: str | None
+    agent: str | None
+    key_id: str | None
     provider: str
     model_asked: str
     amount_nanousd: int | None
@@ -325,6 +328,34 @@ def _check_zone(name: str) -> None:
         ZoneInfo(check_text(name, "time_zone", length_max=ZONE_LENGTH_MAX))
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
         raise _invalid("time_zone", "must be an IANA time zone, such as Europe/Berlin") from exc
+
+
+def format_amount(unit: str, amount: int) -> str | int:
+    """Write an amount as it goes out: dollars as a decimal string, tokens as a number.
+
+    >>> format_amount("usd", 25_000_000_000), format_amount("tokens", 1_000)
+    ('25', 1000)
+    """
+    return format_usd(amount) if unit == "usd" else amount
+
+
+def parse_limit(unit: str, limit: str | int) -> int:
+    """Read a limit that was written so.
+
+    Raises:
+        InvalidInput: ``invalid_budget``.
+
+    >>> parse_limit("usd", "25.00"), parse_limit("tokens", 1_000)
+    (25000000000, 1000)
+    """
+    if unit != "usd":
+        if isinstance(limit, str):
+            raise _invalid("limit", "tokens are a whole number")
+        return limit
+    try:
+        return parse_usd(limit, most_nanousd=TOTAL_MAX)
+    except InvalidInput as exc:
+        raise _invalid("limit", 'dollars are a decimal string, such as "25.00"') from exc
 
 
 def exceeded(state: BudgetState, required: int) -> LimitReached:

@@ -22,6 +22,7 @@ from hansard.server import (
     turns,
     usage,
 )
+from hansard.server.budget_endpoints import BUDGET_ENDPOINTS
 from hansard.server.endpoint import (
     BUDGET_FIT,
     IDEMPOTENCY_KEY,
@@ -276,6 +277,7 @@ ENDPOINTS: Final = (
         status=201,
         errors=(409,),
     ),
+    *BUDGET_ENDPOINTS,
     Endpoint(
         method="GET",
         path="/v1/models",

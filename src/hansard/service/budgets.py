@@ -13,7 +13,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from hansard.core.actors import Actor
 from hansard.core.budgets import (
+    HOLD_STATES,
     WARN_PERCENTS,
     Admission,
     Budget,
@@ -27,7 +29,7 @@ from hansard.core.ids import check_id
 from hansard.core.ledger import LedgerReport
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
 from hansard.core.sessions import check_new_session
-from hansard.core.turns import TurnReceipt, check_turn, check_usage_only
+from hansard.core.turns import NewTurn, TurnReceipt, check_turn, check_usage_only
 from hansard.core.usage import NewUsage
 from hansard.offload import check_list
 from hansard.service.turns import Turns
@@ -37,7 +39,6 @@ from hansard.store.database import Tx
 from hansard.store.turns import Append
 
 NO_SESSION = ""
-STATES = ("open", "settled", "released", "unknown", "written_off")
 
 
 class Budgets(Turns):
@@ -96,7 +97,8 @@ class Budgets(Turns):
             self.actor,
             (self.actor.tenant_id, session_id or NO_SESSION),
             turn,
-            new,
+            None if session_id is None else new,
+            agent=new.agent,
             holds=tuple(holds),
             ended_at_us=self.clock(),
             tells_cost_data=session_id is not None,
@@ -185,9 +187,12 @@ class Budgets(Turns):
     ) -> Page[Hold]:
         """Return a page of holds in a state, oldest first."""
         check_limit(limit)
-        if state not in STATES:
-            raise InvalidInput(f"state must be one of {', '.join(STATES)}", code="invalid_state")
-        secret, scope = self.runner.database.secret, [self.actor.tenant_id, "holds", state]
+        if state not in HOLD_STATES:
+            raise InvalidInput(
+                f"state must be one of {', '.join(HOLD_STATES)}", code="invalid_state"
+            )
+        secret = self.runner.database.secret
+        scope = [self.actor.tenant_id, self.actor.owner, "holds", state]
         after = "" if cursor is None else read_cursor(secret, scope, cursor)[0]
         found = await self.runner.read(
             lambda tx: limits.list_holds(tx, self.actor, state, after=after, limit=limit + 1)
@@ -198,6 +203,8 @@ class Budgets(Turns):
 
     async def resolve_hold(self, call_id: str, usage: NewUsage | None) -> None:
         """Say what became of a call of which nobody knew: its usage, or (None) nothing at all.
+
+        It counts on the account that the hold was taken on, at the time when it was.
 
         Raises:
             NotFound: ``hold_not_found``.
@@ -213,16 +220,22 @@ class Budgets(Turns):
             )
             return
         turn = check_usage_only(
-            replace(usage, event_id=call_id, confidence="reconciled"),
+            _reconciled(hold, usage),
             clock=lambda: hold.created_at_us,
             pricing=await self.pricing(),
         )
-        append = Append(self.actor, (tenant_id, hold.session_id or NO_SESSION), turn)
-        append = replace(append, holds=(call_id,), ended_at_us=now_us)
+        append = _resolution(hold, tenant_id, turn, now_us)
         try:
             await self.runner.append(append)
         except NotFound:  # the session was deleted: the tenant's then
             await self.runner.append(replace(append, key=(tenant_id, NO_SESSION)))
+
+    async def count_holds(self) -> Mapping[str, tuple[int, int]]:
+        """Return how many holds of every tenant are open or unknown, and since when the oldest.
+
+        By state; those that ended are not counted. Times are in microseconds.
+        """
+        return await self.runner.read(limits.count_pending)
 
     async def expire_holds(self) -> int:
         """Say of holds of every tenant whose time is over that nobody knows; return how many.
@@ -240,3 +253,27 @@ class Budgets(Turns):
     def _check_may_set(self) -> None:
         if not self.actor.sets_budgets:
             raise Unauthorized("budgets are not yours to set", code="forbidden")
+
+
+def _reconciled(hold: Hold, usage: NewUsage) -> NewUsage:
+    """What a call used, as somebody found out; what is not said of it, the hold knows."""
+    return replace(
+        usage,
+        event_id=hold.call_id,
+        provider=usage.provider or hold.provider,
+        model=usage.model or hold.model_asked,
+        model_asked=usage.model_asked or hold.model_asked,
+        confidence="reconciled",
+    )
+
+
+def _resolution(hold: Hold, tenant_id: str, turn: NewTurn, now_us: int) -> Append:
+    """Usage that ends a hold, on the hold's account."""
+    return Append(
+        Actor(tenant_id, hold.owner, key_id=hold.key_id),
+        (tenant_id, hold.session_id or NO_SESSION),
+        turn,
+        agent=hold.agent,
+        holds=(hold.call_id,),
+        ended_at_us=now_us,
+    )

@@ -129,8 +129,7 @@ class _Batch:
 def _no_session(append: Append) -> Head:
     """The head for calls that belong to no session; it is not kept."""
     actor = append.actor
-    agent = append.create.agent if append.create else None
-    return Head(actor.tenant_id, "", actor.owner, agent, 0, 0, 0, NO_USAGE, GENESIS, 0)
+    return Head(actor.tenant_id, "", actor.owner, append.agent, 0, 0, 0, NO_USAGE, GENESIS, 0)
 
 
 def _tenants(items: Sequence[Item]) -> list[Row]:

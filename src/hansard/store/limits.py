@@ -151,7 +151,7 @@ def get_pending(tx: Tx, tenant_id: str, call_id: str) -> Hold:
 
 def list_holds(tx: Tx, actor: Actor, state: str, *, after: str, limit: int) -> list[Hold]:
     """Return holds in a state after one of them, by call."""
-    own = {} if actor.sees_all else {"owner": actor.owner}
+    own = {} if _sees_all(actor) else {"owner": actor.owner}
     rows = tx.rows(
         "hold_list",
         [*own],
@@ -211,17 +211,28 @@ def _amounts(budget: Budget, rows: Sequence[Row]) -> dict[str, int]:
 
 
 def _may_see(actor: Actor, budget: Budget) -> bool:
-    """The tenant's budgets are everybody's; of owners', one's own."""
-    if actor.sees_all or budget.scope == "tenant":
+    """The tenant's budgets are everybody's; of owners' and keys', one's own."""
+    if _sees_all(actor) or budget.scope == "tenant":
         return True
-    return budget.scope == "owner" and budget.subject in {EACH, actor.owner}
+    return _own_subject(actor, budget) is not None
 
 
 def _only_subject(actor: Actor, budget: Budget) -> str | None:
     """The one subject whose window an actor may see; None if there are several."""
     if budget.subject != EACH:
         return budget.subject
-    return None if actor.sees_all else actor.owner
+    return None if _sees_all(actor) else _own_subject(actor, budget)
+
+
+def _sees_all(actor: Actor) -> bool:
+    """Whoever sets budgets, and says what became of holds, sees them."""
+    return actor.sees_all or actor.sets_budgets
+
+
+def _own_subject(actor: Actor, budget: Budget) -> str | None:
+    """Who an actor is to a budget; None if the budget is not about it."""
+    own = {"owner": actor.owner, "key": actor.key_id}.get(budget.scope)
+    return own if budget.subject in {EACH, own} else None
 
 
 def _get(tx: Tx, budget: Budget) -> Budget:
@@ -236,16 +247,18 @@ def _hold(tenant_id: str, row: Row) -> Hold:
         session_id=row[1] or None,
         turn_id=row[2],
         owner=row[3],
-        provider=row[4],
-        model_asked=row[5],
-        amount_nanousd=row[6],
-        amount_tokens=row[7],
-        budget_ids=tuple(debit.key[1] for debit in read_debits(tenant_id, row[8])),
-        state=row[9],
-        is_overrun=bool(row[10]),
-        created_at_us=row[11],
-        expires_at_us=row[12],
-        ended_at_us=row[13],
+        agent=row[4],
+        key_id=row[5],
+        provider=row[6],
+        model_asked=row[7],
+        amount_nanousd=row[8],
+        amount_tokens=row[9],
+        budget_ids=tuple(debit.key[1] for debit in read_debits(tenant_id, row[10])),
+        state=row[11],
+        is_overrun=bool(row[12]),
+        created_at_us=row[13],
+        expires_at_us=row[14],
+        ended_at_us=row[15],
     )
 
 

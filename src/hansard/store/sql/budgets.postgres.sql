@@ -102,8 +102,9 @@ JOIN unnest(:tenant_id::text[], :session_id::text[]) AS r(tenant_id, session_id)
     ON s.tenant_id = r.tenant_id AND s.session_id = r.session_id;
 
 -- name: hold_get
-SELECT call_id, session_id, turn_id, owner, provider, model_asked, amount_nanousd,
-    amount_tokens, debits, state, overrun, created_at_us, expires_at_us, ended_at_us
+SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
+    amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
+    ended_at_us
 FROM holds
 WHERE tenant_id = :tenant_id AND call_id = :call_id
 FOR NO KEY UPDATE;

@@ -131,8 +131,9 @@ RETURNING tenant_id, call_id;
 
 -- name: hold_list
 -- Holds of a tenant in one state, oldest first.
-SELECT call_id, session_id, turn_id, owner, provider, model_asked, amount_nanousd,
-    amount_tokens, debits, state, overrun, created_at_us, expires_at_us, ended_at_us
+SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
+    amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
+    ended_at_us
 FROM holds
 WHERE tenant_id = :tenant_id AND state = :state AND call_id > :after
 AND owner = :owner -- if owner
@@ -157,8 +158,9 @@ WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
 -- name: hold_get
 -- One hold; it stays locked until the end.
-SELECT call_id, session_id, turn_id, owner, provider, model_asked, amount_nanousd,
-    amount_tokens, debits, state, overrun, created_at_us, expires_at_us, ended_at_us
+SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
+    amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
+    ended_at_us
 FROM holds
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 

@@ -1,0 +1,51 @@
+"""Budgets over HTTP."""
+
+from __future__ import annotations
+
+from hansard.core.budgets import parse_limit
+from hansard.server.bodies import NoQuery
+from hansard.server.budget_shapes import BudgetAnswer, BudgetBody, BudgetList
+from hansard.server.calls import Call, Reply, to_json
+from hansard.service.sessions import DatabaseSessions
+
+
+async def list_budgets(call: Call[NoQuery, None]) -> Reply:
+    """List the tenant's budgets, and those of the caller; with `sessions:all` every budget."""
+    found = await call.record.list_budgets()
+    return Reply(to_json(BudgetList([BudgetAnswer.of(*each) for each in found])))
+
+
+async def get_budget(call: Call[NoQuery, None]) -> Reply:
+    """Return a budget, and what was spent, is held and remains in the present window."""
+    return await _whole(call.record, call.params["budget_id"])
+
+
+async def put_budget(call: Call[NoQuery, BudgetBody]) -> Reply:
+    """Make a budget, or change one; the scope `budgets:write` opens this.
+
+    It counts from the start of the present window. Another limit, mode or warning for the
+    same spending goes on with what was spent and is held; anything else begins anew.
+    """
+    budget_id, body = call.params["budget_id"], call.body
+    await call.record.put_budget(
+        budget_id,
+        scope=body.scope,
+        subject=body.subject,
+        period=body.window,
+        time_zone=body.time_zone,
+        unit=body.unit,
+        limit_amount=parse_limit(body.unit, body.limit),
+        mode=body.mode,
+        warn_percents=body.warn_percents,
+    )
+    return await _whole(call.record, budget_id)
+
+
+async def delete_budget(call: Call[NoQuery, None]) -> Reply:
+    """Remove a budget; the scope `budgets:write` opens this. The ledger stays as it is."""
+    await call.record.delete_budget(call.params["budget_id"])
+    return Reply()
+
+
+async def _whole(record: DatabaseSessions, budget_id: str) -> Reply:
+    return Reply(to_json(BudgetAnswer.of(*await record.get_budget(budget_id))))
