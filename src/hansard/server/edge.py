@@ -10,10 +10,8 @@ and the client's next call with it.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -23,10 +21,10 @@ from hansard.core.errors import HansardError
 from hansard.server.calls import Reply
 from hansard.server.context import Context
 from hansard.server.errors import crash, framework_failure
+from hansard.server.logs import frames_of, kind_of
 from hansard.server.requests import check_path
 from hansard.server.responder import RESPONDER, Responder
 
-_FRAMES_MAX = 8
 _READS = frozenset({"GET", "HEAD"})
 _REFUSED = 400  # from here on the caller is to blame
 _FAILED = 500  # from here on the server is
@@ -74,7 +72,7 @@ class Edge:
             responder.status = _CLIENT_LEFT
         except Exception as error:  # noqa: BLE001 - the server's last handler
             await self._fail(
-                responder, responder.write_failure(crash()), _kind(error), at=_frames(error)
+                responder, responder.write_failure(crash()), kind_of(error), at=frames_of(error)
             )
         self._finish(scope["method"], responder, time.perf_counter() - started)
 
@@ -126,22 +124,3 @@ class Edge:
             received_bytes=responder.received_bytes,
             sent_bytes=responder.sent_bytes,
         )
-
-
-def _kind(error: BaseException) -> str:
-    """The type of an error; never its text, which may quote content."""
-    return type(_innermost(error)).__qualname__
-
-
-def _frames(error: BaseException) -> list[str]:
-    """Where an error came from, the last calls first."""
-    frames = traceback.extract_tb(_innermost(error).__traceback__)[-_FRAMES_MAX:]
-    return [
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)
-    ]
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
