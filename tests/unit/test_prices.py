@@ -319,3 +319,18 @@ def test_importing_the_package_reads_no_prices() -> None:
         "assert prices.load_builtin.cache_info().currsize == 0"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_table_can_be_read_first_by_many_threads_at_once() -> None:
+    code = (
+        "import sys, threading;"
+        "from hansard.formats.prices import load_builtin;"
+        "barrier = threading.Barrier(16);"
+        "sys.setswitchinterval(1e-5);"
+        "read = lambda: (barrier.wait(), load_builtin());"
+        "threads = [threading.Thread(target=read) for _ in range(16)];"
+        "[thread.start() for thread in threads];"
+        "[thread.join() for thread in threads];"
+        "assert load_builtin().version"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

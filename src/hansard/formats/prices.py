@@ -57,6 +57,10 @@ class BuiltinPrices(Struct, frozen=True, forbid_unknown_fields=True):
     providers: tuple[PriceProvider, ...]
 
 
+# Made at import: msgspec crashes where two threads meet a nested class for the first time.
+_BUILTIN_DECODER: Final = msgspec.json.Decoder(BuiltinPrices)
+
+
 @cache
 def load_builtin() -> PriceBook:
     """The book of the prices that come with the program."""
@@ -68,7 +72,7 @@ def load_builtin() -> PriceBook:
 
 def read_builtin(document: bytes) -> BuiltinPrices:
     """Read what ``write_builtin`` wrote."""
-    return msgspec.json.decode(document, type=BuiltinPrices)
+    return _BUILTIN_DECODER.decode(document)
 
 
 def write_builtin(prices: BuiltinPrices) -> bytes:
