@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from benchmarks.children import Sample
-from benchmarks.turns import DIGEST, MESSAGES, RECEIPT
+from benchmarks.turns import COST_NANOUSD, DIGEST, MESSAGES, PRICE_VERSION, RECEIPT
 from hansard.core import strict_json
 
 THREADS = 2
@@ -29,6 +29,8 @@ class Pgbench:
                 user=user,
                 assistant=assistant,
                 receipt=_quote(RECEIPT),
+                cost=COST_NANOUSD,
+                price_version=_quote(PRICE_VERSION),
             ),
             encoding="utf-8",
         )

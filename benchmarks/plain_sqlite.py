@@ -9,9 +9,12 @@ from typing import Any, Final, Self
 
 from benchmarks.children import Sample
 from benchmarks.turns import (
+    COST_NANOUSD,
     DIGEST,
+    HOUR_US,
     MESSAGES,
     MODEL,
+    PRICE_VERSION,
     PROVIDER,
     RECEIPT,
     TENANT,
@@ -41,23 +44,44 @@ INSERT INTO turns (
 
 INSERT_USAGE: Final = """
 INSERT INTO usage_entries (
-    tenant_id, session_id, event_id, turn_id, provider, model, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, recorded_at_us
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    tenant_id, session_id, event_id, turn_id, kind, provider, model, model_asked, service_tier,
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+    cost_nanousd, price_version, confidence, recorded_at_us
+) VALUES (?, ?, ?, ?, 'call', ?, ?, '', '', ?, ?, ?, ?, ?, ?, ?, 'provider_usage', ?)"""
 
-ADD_MODEL_USAGE: Final = """
-INSERT INTO model_usage AS m (
-    tenant_id, session_id, provider, model, calls, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd
-) VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (tenant_id, session_id, provider, model) DO UPDATE SET
+ADD_SESSION_USAGE: Final = """
+INSERT INTO session_usage AS m (
+    tenant_id, session_id, hour_us, provider, model, owner, agent, lane, calls, input_tokens,
+    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd,
+    unpriced_calls
+) VALUES (?, ?, ?, ?, ?, '', '', 1, 1, ?, ?, ?, ?, ?, ?, 0)
+ON CONFLICT (tenant_id, session_id, hour_us, provider, model, owner, agent, lane)
+DO UPDATE SET
     calls = m.calls + excluded.calls,
     input_tokens = m.input_tokens + excluded.input_tokens,
     cached_tokens = m.cached_tokens + excluded.cached_tokens,
     cache_write_tokens = m.cache_write_tokens + excluded.cache_write_tokens,
     output_tokens = m.output_tokens + excluded.output_tokens,
     reasoning_tokens = m.reasoning_tokens + excluded.reasoning_tokens,
-    cost_nanousd = m.cost_nanousd + excluded.cost_nanousd"""
+    cost_nanousd = m.cost_nanousd + excluded.cost_nanousd,
+    unpriced_calls = m.unpriced_calls + excluded.unpriced_calls"""
+
+ADD_HOURLY_USAGE: Final = """
+INSERT INTO hourly_usage AS m (
+    tenant_id, hour_us, provider, model, owner, agent, key_id, lane, calls, input_tokens,
+    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd,
+    unpriced_calls
+) VALUES (?, ?, ?, ?, '', '', '', 1, 1, ?, ?, ?, ?, ?, ?, 0)
+ON CONFLICT (tenant_id, hour_us, provider, model, owner, agent, key_id, lane)
+DO UPDATE SET
+    calls = m.calls + excluded.calls,
+    input_tokens = m.input_tokens + excluded.input_tokens,
+    cached_tokens = m.cached_tokens + excluded.cached_tokens,
+    cache_write_tokens = m.cache_write_tokens + excluded.cache_write_tokens,
+    output_tokens = m.output_tokens + excluded.output_tokens,
+    reasoning_tokens = m.reasoning_tokens + excluded.reasoning_tokens,
+    cost_nanousd = m.cost_nanousd + excluded.cost_nanousd,
+    unpriced_calls = m.unpriced_calls + excluded.unpriced_calls"""
 
 INSERT_EVENT: Final = """
 INSERT INTO events (
@@ -123,7 +147,15 @@ class PlainSqlite:
             execute(INSERT_MESSAGE, said)
         turn = (*key, turn_id, "completed", DIGEST, first, last, RECEIPT, at_us)
         execute(INSERT_TURN, turn)
-        execute(INSERT_USAGE, (*key, f"{turn_id}.0", turn_id, PROVIDER, MODEL, *TOKENS, at_us))
-        execute(ADD_MODEL_USAGE, (*key, PROVIDER, MODEL, *TOKENS))
+        self._add_usage(execute, key, turn_id, at_us)
         execute(INSERT_EVENT, (*key, version, turn_id, first, last, count, at_us))
-        execute(UPDATE_SESSION, (version, count, *TOKENS, DIGEST, at_us, *key))
+        execute(UPDATE_SESSION, (version, count, *TOKENS, COST_NANOUSD, DIGEST, at_us, *key))
+
+    def _add_usage(self, execute: Any, key: tuple[str, str], turn_id: str, at_us: int) -> None:
+        made_by = (PROVIDER, MODEL)
+        added = (*TOKENS, COST_NANOUSD)
+        call = (*key, f"{turn_id}.0", turn_id, *made_by, *added, PRICE_VERSION, at_us)
+        hour_us = at_us - at_us % HOUR_US
+        execute(INSERT_USAGE, call)
+        execute(ADD_SESSION_USAGE, (*key, hour_us, *made_by, *added))
+        execute(ADD_HOURLY_USAGE, (TENANT, hour_us, *made_by, *added))

@@ -29,12 +29,12 @@ USAGE: Final[dict[str, Any]] = {
 }
 
 # What those who write rows without our code put where we compute.
-TOKENS: Final = (1200, 800, 0, 180, 0, 0)
+TOKENS: Final = (1200, 800, 0, 180, 0)
+COST_NANOUSD: Final = 3_800_000
+PRICE_VERSION: Final = "builtin-2026-11-21-f5caf5512083"
+HOUR_US: Final = 3_600_000_000
 DIGEST: Final = bytes(range(32))
-RECEIPT: Final = (
-    '[123456,123457,61729,{"calls":61728,"input_tokens":74073600,"cached_tokens":49382400,'
-    '"cache_write_tokens":0,"output_tokens":11111040,"reasoning_tokens":0,"cost_nanousd":0}]'
-)
+RECEIPT: Final = "[123456,123457,61729,[61728,74073600,49382400,0,11111040,0,234566400000,0]]"
 
 
 def session_id(number: int) -> str:
