@@ -17,8 +17,9 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60  # without the docstring
 
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
-LAST_HANDLERS = {"server/edge.py"}
-"""Where an error of any kind is caught: the server's last handler, and nowhere else."""
+LAST_HANDLERS = {"server/edge.py", "runtime/chat.py", "runtime/agents/pydantic_ai.py"}
+"""Where an error of any kind is caught: the server's last handler, the supervisor of turns, and
+around the code of a user's own agent."""
 
 DATA_BESIDE_THE_CHECKOUT = {"examples/demo/conversations.py"}
 """The one place that looks for optional input outside of the checkout."""

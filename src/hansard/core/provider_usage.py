@@ -127,6 +127,20 @@ def read_usage(
         return estimated(call, otherwise, raw)
 
 
+def measured(call: ModelCall, otherwise: Estimate, **counts: int | None) -> NewUsage:
+    """The entry of a call whose provider's report somebody else has read; never raises.
+
+    ``counts`` are fields of ``NewUsage``; ``otherwise`` counts if they contradict each other.
+    """
+    told = "provider_usage" if counts.get("cost_nanousd") is None else "provider_cost"
+    try:
+        return check_usage(
+            _entry(call, call.service_tier, **counts, confidence=told), call.event_id
+        )
+    except InvalidInput:
+        return estimated(call, otherwise)
+
+
 def estimated(call: ModelCall, counts: Estimate, raw: bytes | None = None) -> NewUsage:
     """The entry of a call whose provider told nothing usable; ``raw`` is kept if it is JSON."""
     return _entry(

@@ -11,6 +11,22 @@ from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Completed, Ga
 PAYMENT_REQUIRED: Final = 402
 BAD_GATEWAY: Final = 502
 SERVICE_UNAVAILABLE: Final = 503
+GATEWAY_TIMEOUT: Final = 504
+
+
+_ERRORS: Final = 400
+_SERVER_ERRORS: Final = 500
+_MAYBE_BILLED: Final = frozenset({408, 409, 499})
+"""Client errors that do not say that the model was not asked."""
+
+
+def is_unbilled(status: int) -> bool:
+    """Tell whether a provider that answers so has certainly not billed the call.
+
+    A client error was not billed. Of a server's error one cannot know: a gateway may have
+    lost the answer of a model behind it.
+    """
+    return _ERRORS <= status < _SERVER_ERRORS and status not in _MAYBE_BILLED
 
 
 class TurnAccount:

@@ -20,10 +20,11 @@ import aiohttp
 import msgspec
 
 from hansard.core.errors import UpstreamFailed
+from hansard.runtime.agents.accounts import BAD_GATEWAY, GATEWAY_TIMEOUT
 from hansard.runtime.agents.chat_requests import plan_call, with_output_limit, with_usage
 from hansard.runtime.agents.protocol import AgentFailed, Event, Request
 from hansard.runtime.agents.upstream_answers import OK, UpstreamAnswer, UpstreamLimits
-from hansard.runtime.agents.upstream_calls import BAD_GATEWAY, GATEWAY_TIMEOUT, UpstreamCall
+from hansard.runtime.agents.upstream_calls import UpstreamCall
 
 ATTEMPTS_MAX: Final = 2  # connections to an upstream that refuses them, as one that restarts does
 PAUSE_S: Final = 0.1  # between the two

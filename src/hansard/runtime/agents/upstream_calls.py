@@ -7,16 +7,11 @@ from typing import Final
 from hansard.core.errors import UpstreamFailed
 from hansard.core.provider_usage import ModelCall, chat_dialect, estimate, read_usage
 from hansard.core.usage import NewUsage
+from hansard.runtime.agents.accounts import BAD_GATEWAY, GATEWAY_TIMEOUT, is_unbilled
 from hansard.runtime.agents.openai_wire import AnswerReader, read_error
 from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Completed, Grant, Headers
 
-BAD_GATEWAY: Final = 502
-GATEWAY_TIMEOUT: Final = 504
-
 _ERRORS: Final = 400
-_SERVER_ERRORS: Final = 500
-_MAYBE_BILLED: Final = frozenset({408, 409, 499})
-"""Client errors that do not say that the model was not asked."""
 
 
 class UpstreamCall:
@@ -67,15 +62,10 @@ class UpstreamCall:
         return AgentFailed(error, status=status, unmade=[self._grant.call_id])
 
     def refused(self, status: int, body: bytes, headers: Headers = ()) -> AgentFailed:
-        """The upstream's own error, with its body if OpenAI's clients understand it.
-
-        A client error was not billed. Of a server's error one cannot know: a gateway may have
-        lost the answer of a model behind it.
-        """
+        """The upstream's own error, with its body if OpenAI's clients understand it."""
         told = read_error(body)
         said = f": {told.message}" if told.message else ""
         status = status if status >= _ERRORS else told.status or BAD_GATEWAY
-        is_unbilled = status < _SERVER_ERRORS and status not in _MAYBE_BILLED
         calls = self._calls()
         return AgentFailed(
             UpstreamFailed(f"the upstream answered {status}{said}", code="upstream_refused"),
@@ -84,7 +74,7 @@ class UpstreamCall:
             headers=headers,
             messages=self.reader.messages(),
             calls=calls,
-            unmade=[self._grant.call_id] if is_unbilled and not calls else (),
+            unmade=[self._grant.call_id] if is_unbilled(status) and not calls else (),
         )
 
     def _calls(self) -> list[NewUsage]:
