@@ -181,8 +181,10 @@ class NewHold(Struct, frozen=True, kw_only=True):
         assert self.fixed_nanousd is not None
         assert self.output_pico_per_token is not None
         left = remaining - self.fixed_nanousd
-        if left < 0 or not self.output_pico_per_token:
-            return min(left, self.output_tokens)
+        if left < 0:
+            return -1
+        if not self.output_pico_per_token:
+            return self.output_tokens
         return left * _PICO_PER_NANO // self.output_pico_per_token
 
 
@@ -254,8 +256,8 @@ def check_budget(
             raise _invalid(name, f"must be one of {', '.join(allowed)}")
     if scope == "tenant" and subject:
         raise _invalid("subject", "a budget of the tenant has no subject")
-    if scope != "tenant" and subject != EACH:
-        check_id(subject, "subject")
+    if scope != "tenant" and not check_text(subject, "subject", length_max=SUBJECT_LENGTH_MAX):
+        raise _invalid("subject", f"must name one {scope}, or be {EACH} for each by itself")
     if type(limit_amount) is not int or not 0 <= limit_amount <= TOTAL_MAX:
         raise _invalid("limit", f"must be from 0 to {TOTAL_MAX}")
     percents = tuple(warn_percents)

@@ -1,6 +1,6 @@
 """Batches: appends and admissions that share one transaction.
 
-    lock the sessions -> look up turns and usage by id -> lock the windows of budgets
+    lock the sessions -> look up turns and usage by id -> lock holds, then windows of budgets
     -> decide in memory -> write each table once
 
 Each item of a batch gets its own outcome; one that is refused leaves no trace, and the others
@@ -53,14 +53,14 @@ class _Batch:
             for append in appends:
                 if append.create is not None and not append.turn.expected_seq:
                     sessions.insert(tx, append.actor, append.create)
-        heads, known_turns, known_usage, cost_data, _, limits, holds, owners = tx.look_up(
+        heads, known_turns, known_usage, cost_data, holds, _, limits, owners = tx.look_up(
             (sessions.lock_query(wait=wait), sorted({append.key for append in appends})),
             ("turn_find", turns.turn_keys(appends)),
             ("usage_find", turns.usage_keys(appends, sure=sure)),
             ("cost_data_find", [append.key for append in appends if append.tells_cost_data]),
+            ("hold_find", _hold_keys(appends, admissions)),
             ("budget_share", [()]),
             ("budget_find", _tenants(items)),
-            ("hold_find", _hold_keys(appends, admissions)),
             ("hold_owner_of_session", _session_keys(admissions)),
         )
         self.heads = sessions.heads_of(heads)
@@ -96,10 +96,13 @@ class _Batch:
         return subjects_of(item, head) if head is not None and item.turn.usage else None
 
     def _subjects_of_hold(self, job: AdmissionJob) -> Subjects:
-        session_id = job.hold.session_id or ""
-        ours = (job.actor.owner, job.hold.agent)
-        owner, agent = self.owners.get((job.actor.tenant_id, session_id), ours)
-        return Subjects(owner or "", agent or "", session_id, job.actor.key_id or "")
+        owner, agent = self._account_of_hold(job)
+        return Subjects(owner or "", agent or "", job.hold.session_id or "", job.actor.key_id or "")
+
+    def _account_of_hold(self, job: AdmissionJob) -> tuple[str | None, str | None]:
+        """Owner and agent: of the session, or as they will be if it is yet to be made."""
+        key = (job.actor.tenant_id, job.hold.session_id or "")
+        return self.owners.get(key, (job.actor.owner, job.hold.agent))
 
     def _head(self, append: Append) -> Head | None:
         if append.key[1]:
@@ -118,6 +121,9 @@ class _Batch:
             return Outcome(error=error)
 
     def _admit(self, job: AdmissionJob) -> Admission:
+        owner, _ = self._account_of_hold(job)
+        if not job.actor.may_see(owner):
+            raise sessions.not_found(job.hold.session_id or "")
         return self.accounts.admit(job, self._subjects_of_hold(job))
 
     def _record(self, append: Append, head: Head | None) -> TurnReceipt:

@@ -27,7 +27,7 @@ from hansard.core.budgets import (
     unpriced_model,
 )
 from hansard.core.errors import Conflict, LimitReached
-from hansard.core.usage import TOTAL_MAX, UsageTotals
+from hansard.core.usage import NO_USAGE, TOTAL_MAX, UsageTotals
 from hansard.store.database import ForRows, Row, Tx
 
 WindowKey = tuple[str, str, str, int]
@@ -70,16 +70,13 @@ class Debit:
 class KnownHold:
     """A hold that is locked."""
 
-    amount_nanousd: int | None
     debits: tuple[Debit, ...]
     state: str
 
 
 def holds_of(rows: Iterable[Row]) -> dict[HoldKey, KnownHold]:
     """Build locked holds from rows of ``hold_find``."""
-    return {
-        (row[0], row[1]): KnownHold(row[2], read_debits(row[0], row[3]), row[4]) for row in rows
-    }
+    return {(row[0], row[1]): KnownHold(read_debits(row[0], row[2]), row[3]) for row in rows}
 
 
 def budgets_of(rows: Iterable[Row]) -> dict[str, list[Budget]]:
@@ -130,7 +127,7 @@ class Accounts:
     def lock(self) -> None:
         """Lock all windows that may be moved; those that are not there begin now."""
         for hold in self._holds.values():
-            self._wanted.update(debit.key for debit in hold.debits if self._counts(debit))
+            self._wanted.update(debit.key for debit in hold.debits if self._find_budget(debit))
         if not self._wanted:
             return
         keys = sorted(self._wanted)
@@ -160,7 +157,7 @@ class Accounts:
             debits.append([*key[1:], amount, state.budget.created_at_us])
             warnings += self._move(key, state.budget, job.at_us, held=amount)
         self._taken.append(_hold_row(job, subjects, output_tokens, json.dumps(debits)))
-        self._holds[tenant_id, hold.call_id] = KnownHold(None, (), "open")
+        self._holds[tenant_id, hold.call_id] = KnownHold((), "open")
         return Admission(
             call_id=hold.call_id,
             is_budgeted=bool(applying),
@@ -169,31 +166,38 @@ class Accounts:
             at_us=job.at_us,
         )
 
-    def spend(self, tenant_id: str, subjects: Subjects, totals: UsageTotals, at_us: int) -> None:
-        """Count usage in every budget that applies.
+    def check_room(
+        self, tenant_id: str, subjects: Subjects, totals: UsageTotals, at_us: int
+    ) -> None:
+        """Check that usage can be counted.
 
         Raises:
-            LimitReached: If a window would hold more than a database can; nothing is counted.
+            LimitReached: If a window would hold more than a database can.
         """
-        applying = self._applying(tenant_id, subjects, at_us)
-        for _, state in applying:
+        for _, state in self._applying(tenant_id, subjects, at_us):
             if state.spent + state.budget.amount_of(totals) > TOTAL_MAX:
                 raise LimitReached("the totals are full", code="totals_full")
-        for key, state in applying:
+
+    def spend(self, tenant_id: str, subjects: Subjects, totals: UsageTotals, at_us: int) -> None:
+        """Count usage in every budget that applies."""
+        for key, state in self._applying(tenant_id, subjects, at_us):
             self._move(key, state.budget, at_us, spent=state.budget.amount_of(totals))
 
-    def end(self, key: HoldKey, state: str, now_us: int, cost_nanousd: int = 0) -> None:
-        """Let go of a hold, if it is still there; what it cost shows whether it was enough."""
+    def end(self, key: HoldKey, state: str, now_us: int, totals: UsageTotals = NO_USAGE) -> None:
+        """Let go of a hold, if it is still there; what the call used shows if it was enough."""
         hold = self._holds.get(key)
         if hold is None or hold.state not in OPEN_STATES:
             return
-        for debit in filter(self._counts, hold.debits):
-            window = self._windows[debit.key]
-            window.held -= debit.amount
-            window.is_moved = True
-        is_overrun = hold.amount_nanousd is not None and cost_nanousd > hold.amount_nanousd
+        is_overrun = False
+        for debit in hold.debits:
+            budget = self._find_budget(debit)
+            if budget is not None:
+                window = self._windows[debit.key]
+                window.held -= debit.amount
+                window.is_moved = True
+                is_overrun |= budget.amount_of(totals) > debit.amount
         self._ended.append((state, is_overrun, now_us, *key))
-        self._holds[key] = KnownHold(hold.amount_nanousd, (), state)
+        self._holds[key] = KnownHold((), state)
 
     def writes(self) -> list[ForRows]:
         """What to write of holds that ended, and of windows."""
@@ -212,13 +216,13 @@ class Accounts:
         """What to write of holds that were taken."""
         return "hold_insert", self._taken
 
-    def _counts(self, debit: Debit) -> bool:
-        """Whether the budget that a hold took from is still the one of that name."""
+    def _find_budget(self, debit: Debit) -> Budget | None:
+        """Find the budget that a hold took from, if it is still the one of that name."""
         tenant_id, budget_id = debit.key[:2]
-        return any(
-            budget.budget_id == budget_id and budget.created_at_us == debit.made_at_us
-            for budget in self._budgets.get(tenant_id, ())
-        )
+        for budget in self._budgets.get(tenant_id, ()):
+            if (budget.budget_id, budget.created_at_us) == (budget_id, debit.made_at_us):
+                return budget
+        return None
 
     def _applying(
         self, tenant_id: str, subjects: Subjects, at_us: int

@@ -50,10 +50,9 @@ def put(tx: Tx, budget: Budget) -> Budget:
     elif len(tx.look_up(("budget_find", [(budget.tenant_id,)]))[0]) >= BUDGETS_MAX:
         raise LimitReached(f"a tenant has {BUDGETS_MAX} budgets at most", code="too_many_budgets")
     tx.run("budget_insert", **values)
-    start_us = budget.counts_from_us
     windows = [
-        (budget.tenant_id, budget.budget_id, subject, start_us, 0, min(spent, TOTAL_MAX))
-        for subject, spent in sorted(_spent_before(tx, budget).items())
+        (budget.tenant_id, budget.budget_id, *window, 0, min(spent, TOTAL_MAX))
+        for window, spent in sorted(_spent_before(tx, budget).items())
     ]
     tx.many(("window_insert", windows))
     return _get(tx, budget)
@@ -174,19 +173,22 @@ def expire(tx: Tx, now_us: int) -> int:
     return len(tx.rows("hold_expire", now_us=now_us))
 
 
-def _spent_before(tx: Tx, budget: Budget) -> dict[str, int]:
-    """What was spent in a new budget's window, by subject."""
-    since_us = budget.counts_from_us
-    if since_us % HOUR_US and budget.period != "total":
-        return spent(tx, budget, since_us, TOTAL_MAX)
-    key = {"tenant_id": budget.tenant_id, "since_us": since_us}
+def _spent_before(tx: Tx, budget: Budget) -> dict[tuple[str, int], int]:
+    """What was spent since a new budget's window began, by subject and start of the window."""
+    window = budget.window_at(budget.counts_from_us)
+    until_us = TOTAL_MAX if window.end_us is None else window.end_us
+    stretch = {"tenant_id": budget.tenant_id, "since_us": window.start_us, "until_us": until_us}
+    is_cut = window.start_us % HOUR_US or until_us % HOUR_US
+    if is_cut and budget.period != "total":
+        by_entry = {"scope": budget.scope, "before_us": TOTAL_MAX, **stretch}
+        return _amounts(budget, tx.rows("spent_by_entries", (), **by_entry))
     if budget.scope == "session":
-        return _amounts(budget, tx.rows("spent_by_sessions", (), **key))
-    return _amounts(budget, tx.rows("spent_by_hours", (), scope=budget.scope, **key))
+        return _amounts(budget, tx.rows("spent_by_sessions", (), **stretch))
+    return _amounts(budget, tx.rows("spent_by_hours", (), scope=budget.scope, **stretch))
 
 
 def spent(tx: Tx, budget: Budget, since_us: int, until_us: int) -> dict[str, int]:
-    """What the ledger says was spent in a stretch of time, by subject."""
+    """What the ledger says was spent in one window, by subject."""
     rows = tx.rows(
         "spent_by_entries",
         (),
@@ -195,18 +197,21 @@ def spent(tx: Tx, budget: Budget, since_us: int, until_us: int) -> dict[str, int
         since_us=since_us,
         until_us=until_us,
     )
-    return _amounts(budget, rows)
+    return {subject: amount for (subject, _), amount in _amounts(budget, rows).items()}
+        before_us=until_us,
 
 
-def _amounts(budget: Budget, rows: Sequence[Row]) -> dict[str, int]:
-    """Sum rows of (subject, cost, tokens); a session that was deleted is still that session."""
-    amounts: dict[str, int] = {}
-    for name, cost, tokens in rows:
-        subject = name.partition("~")[0]
+def _amounts(budget: Budget, rows: Sequence[Row]) -> dict[tuple[str, int], int]:
+    """Sum rows of (subject, moment, cost, tokens) by subject and start of the window."""
+    amounts: dict[tuple[str, int], int] = {}
+    for name, at_us, cost, tokens in rows:
+        # A session that was deleted is still that session.
+        subject = name.partition("~")[0] if budget.scope == "session" else name
         is_meant = budget.subject in {EACH, subject}
         if budget.scope == "tenant" or (subject and is_meant):
             amount = (cost or 0) if budget.unit == "usd" else tokens
-            amounts[subject] = amounts.get(subject, 0) + amount
+            key = (subject, budget.window_at(at_us).start_us)
+            amounts[key] = amounts.get(key, 0) + amount
     return amounts
 
 

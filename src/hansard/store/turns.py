@@ -178,7 +178,7 @@ class Recording:
     def _told_before(self, head: Head, turn: NewTurn) -> TurnReceipt:
         (charged, *_) = turn.usage
         _, told = self._found.usage[(*head.key, charged.usage.event_id)]
-        return _load("", told) if told else _receipt(head, turn, 0)
+        return _load(turn.turn_id or "", told) if told else _receipt(head, turn, 0)
 
     def _unknown_usage(self, head: Head, turn: NewTurn) -> list[ChargedUsage]:
         fresh = []
@@ -236,17 +236,20 @@ class Recording:
     ) -> None:
         """Count the calls in the budgets, and let go of their holds."""
         tenant_id, turn = head.tenant_id, append.turn
+        account = (tenant_id, subjects_of(append, head))
         if fresh:
-            self._accounts.spend(tenant_id, subjects_of(append, head), added, turn.at_us)
-        costs = {charged.usage.event_id: charged.cost_nanousd or 0 for charged in fresh}
+            self._accounts.check_room(*account, added, turn.at_us)
+        used = {charged.usage.event_id: charged.totals() for charged in fresh}
         for call_id in append.holds:
             self._accounts.end(
-                (tenant_id, call_id), "settled", append.ended_at_us, costs.get(call_id, 0)
+                (tenant_id, call_id), "settled", append.ended_at_us, used.get(call_id, NO_USAGE)
             )
+        if fresh:  # now: a call is not held and spent at once, which would cross thresholds
+            self._accounts.spend(*account, added, turn.at_us)
 
     def _add_usage(self, append: Append, head: Head, fresh: list[ChargedUsage], told: str) -> None:
         turn, key_id = append.turn, append.key_id
-        alone = told if turn.usage_only else None
+        alone = told if turn.usage_only or not head.session_id else None
         for charged in fresh:
             self._usage.append(
                 usage.row_of(head, charged, turn.turn_id, turn.at_us, key_id=key_id, receipt=alone)

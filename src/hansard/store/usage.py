@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from operator import add
 from typing import Any, Final
 
 from msgspec.structs import astuple
@@ -134,8 +135,8 @@ class Sums:
         lane = self._lane if not head.session_id else min(self._lane, 1)
         session = (*head.key, hour_us, *call, lane)
         hour = (head.tenant_id, hour_us, *call, key_id or "", self._lane)
-        self._by_session[session] = self._by_session.get(session, NO_USAGE).plus(totals)
-        self._by_hour[hour] = self._by_hour.get(hour, NO_USAGE).plus(totals)
+        _add(self._by_session, session, totals)
+        _add(self._by_hour, hour, totals)
 
     def writes(self) -> list[ForRows]:
         """What to write, in one order."""
@@ -169,6 +170,11 @@ def list_page(tx: Tx, actor: Actor, session_id: str, *, after: str, limit: int) 
         "usage_list", tenant_id=actor.tenant_id, session_id=session_id, after=after, limit=limit
     )
     return [_entry(row) for row in rows]
+
+
+def _add(sums: dict[Row, UsageTotals], key: Row, totals: UsageTotals) -> None:
+    """Add to one sum; one that no column can hold is the database's to refuse."""
+    sums[key] = UsageTotals._make(map(add, sums.get(key, NO_USAGE), totals))
 
 
 def _rows(sums: dict[Row, UsageTotals]) -> list[Row]:

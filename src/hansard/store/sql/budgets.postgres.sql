@@ -97,6 +97,16 @@ FROM unnest(
 WHERE h.tenant_id = r.tenant_id AND h.call_id = r.call_id;
 
 -- name: hold_owner_of_session
+-- name: hold_expire
+UPDATE holds AS h SET state = 'unknown'
+FROM (
+    SELECT tenant_id, call_id FROM holds
+    WHERE state = 'open' AND expires_at_us < :now_us
+    FOR NO KEY UPDATE SKIP LOCKED
+) AS r
+WHERE h.tenant_id = r.tenant_id AND h.call_id = r.call_id
+RETURNING h.tenant_id, h.call_id;
+
 SELECT s.tenant_id, s.session_id, s.owner, s.agent FROM sessions AS s
 JOIN unnest(:tenant_id::text[], :session_id::text[]) AS r(tenant_id, session_id)
     ON s.tenant_id = r.tenant_id AND s.session_id = r.session_id;
@@ -114,22 +124,25 @@ SELECT
     CASE :scope WHEN 'owner' THEN owner WHEN 'agent' THEN agent WHEN 'key' THEN key_id
         ELSE '' END,
     sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
+    CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
 FROM hourly_usage
 WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
-GROUP BY 1;
+GROUP BY 1, 2;
 
 -- name: spent_by_sessions
-SELECT session_id, sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
+SELECT session_id, CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
+    sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
 FROM session_usage
 WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
-GROUP BY session_id;
+GROUP BY 1, 2;
 
 -- name: spent_by_entries
 SELECT
     CASE :scope WHEN 'owner' THEN coalesce(owner, '') WHEN 'agent' THEN coalesce(agent, '')
         WHEN 'key' THEN coalesce(key_id, '') WHEN 'session' THEN session_id ELSE '' END,
     sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
+    CASE WHEN recorded_at_us < :until_us THEN :since_us ELSE recorded_at_us END,
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us
-    AND recorded_at_us < :until_us
-GROUP BY 1;
+    AND recorded_at_us < :before_us
+GROUP BY 1, 2;

@@ -79,7 +79,7 @@ WHERE tenant_id = :tenant_id
 ORDER BY budget_id, subject, start_us;
 
 -- name: alert_insert
--- Thresholds that were crossed.
+-- Thresholds that were crossed, to be told at once.
 INSERT INTO budget_alerts (
     tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
 ) VALUES (
@@ -103,7 +103,7 @@ WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND subject = :subject
 
 -- name: hold_find
 -- Holds by their calls; each row stays locked until the end.
-SELECT tenant_id, call_id, amount_nanousd, debits, state
+SELECT tenant_id, call_id, debits, state
 FROM holds
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 
@@ -162,24 +162,28 @@ SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked
     amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
     ended_at_us
 FROM holds
+    CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 
 -- name: spent_by_hours
--- What was spent since the beginning of an hour, by whom a budget is about; no imports.
+-- What was spent since the beginning of an hour, by whom a budget is about; no imports. What came
+-- before a moment is one sum, what came after it (by a clock that is fast) one for each hour.
 SELECT
     CASE :scope WHEN 'owner' THEN owner WHEN 'agent' THEN agent WHEN 'key' THEN key_id
         ELSE '' END,
     sum(cost_nanousd), sum(input_tokens + output_tokens)
 FROM hourly_usage
 WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
-GROUP BY 1;
+GROUP BY 1, 2;
 
 -- name: spent_by_sessions
 -- The same by session.
-SELECT session_id, sum(cost_nanousd), sum(input_tokens + output_tokens)
+SELECT session_id, CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
+    sum(cost_nanousd), sum(input_tokens + output_tokens)
 FROM session_usage
+    CASE WHEN recorded_at_us < :until_us THEN :since_us ELSE recorded_at_us END,
 WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
-GROUP BY session_id;
+GROUP BY 1, 2;
 
 -- name: spent_by_entries
 -- The same from the entries themselves, in any stretch of time.
@@ -189,5 +193,5 @@ SELECT
     sum(cost_nanousd), sum(input_tokens + output_tokens)
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us
-    AND recorded_at_us < :until_us
-GROUP BY 1;
+    AND recorded_at_us < :before_us
+GROUP BY 1, 2;

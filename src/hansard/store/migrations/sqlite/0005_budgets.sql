@@ -53,8 +53,8 @@ CREATE INDEX budget_alerts_waiting ON budget_alerts (tenant_id, created_at_us)
 WHERE delivered_at_us IS NULL;
 
 -- state is open, settled, released, unknown (nobody knows what the provider billed) or
--- written_off. amount_nanousd NULL is unpriced. debits lists, as JSON, what was taken:
--- [[budget_id, subject, start_us, amount], ...].
+-- written_off. amount_nanousd NULL is unpriced. debits lists, as JSON, what was taken of which
+-- budget, made when: [[budget_id, subject, start_us, amount, made_at_us], ...].
 CREATE TABLE holds (
     tenant_id TEXT NOT NULL,
     call_id TEXT NOT NULL,
