@@ -13,6 +13,7 @@ import pytest
 
 from hansard.core.errors import LimitReached
 from hansard.runtime.agents.protocol import CallPlan, Completed, Grant, Head, Wire
+from hansard.runtime.agents.proxies import find_proxy
 from hansard.runtime.agents.upstream import Upstream
 from tests.runtime.upstreams import (
     DONE,
@@ -263,3 +264,24 @@ async def test_many_streams_at_once_do_not_mix(stack: AsyncExitStack) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(32):
             group.create_task(converse(f"{number} " * 20))
+
+
+async def test_proxy_of_the_environment_is_used(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = FakeUpstream(answer(json.dumps(completion()).encode()))
+    await stack.enter_async_context(serving(proxy))
+    place = proxy.url.removeprefix("http://").removesuffix("/v1")
+    monkeypatch.setenv("http_proxy", f"http://me:se%40cret@{place}")
+    monkeypatch.setenv("no_proxy", "elsewhere.test")
+    agent = await stack.enter_async_context(Upstream("http://upstream.test/v1"))
+    await collect(agent, ask())
+    assert "post http://upstream.test/v1/chat/completions" in proxy.asked[0].head
+    assert "proxy-authorization: basic bwu6c2vay3jlda==" in proxy.asked[0].head
+    assert find_proxy("http://elsewhere.test/v1") == (None, None)
+
+
+def test_proxy_may_be_named_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "proxy.test:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert find_proxy("https://api.openai.com/v1") == ("http://proxy.test:3128", None)

@@ -31,9 +31,8 @@ from tests.runtime.upstreams import (
     usage_event,
 )
 
-QUICK = UpstreamLimits(
-    connect_s=0.2, first_byte_s=0.1, idle_s=0.1, total_s=0.3, event_bytes=2_000, answer_bytes=9_000
-)
+SMALL = UpstreamLimits(event_bytes=2_000, answer_bytes=9_000)
+QUICK = UpstreamLimits(idle_s=0.3, total_s=0.6)
 
 
 class Failure:
@@ -57,7 +56,7 @@ async def fail(
     upstream: FakeUpstream,
     request: Request,
     *,
-    limits: UpstreamLimits = QUICK,
+    limits: UpstreamLimits = SMALL,
 ) -> Failure:
     await stack.enter_async_context(serving(upstream))
     agent = await stack.enter_async_context(Upstream(upstream.url, limits=limits))
@@ -85,7 +84,7 @@ async def test_refused_connection_was_never_made() -> None:
 async def test_full_pool_was_never_asked(stack: AsyncExitStack) -> None:
     upstream = FakeUpstream(STREAM_HEAD, piece(event("a")), behaviour=hang)
     await stack.enter_async_context(serving(upstream))
-    limits = UpstreamLimits(connect_s=0.1, connections=1)
+    limits = UpstreamLimits(connect_s=0.5, connections=1)
     agent = await stack.enter_async_context(Upstream(upstream.url, limits=limits))
     run = agent.run(ask(stream=True))
     async with aclosing(run):
@@ -113,7 +112,8 @@ async def test_retry_after_a_refused_connection_can_succeed() -> None:
 async def test_silent_upstream_is_unknown_to_the_ledger(
     stack: AsyncExitStack, *, stream: bool
 ) -> None:
-    failure = await fail(stack, FakeUpstream(behaviour=hang), ask(stream=stream))
+    limits = UpstreamLimits(first_byte_s=0.2, total_s=0.2)
+    failure = await fail(stack, FakeUpstream(behaviour=hang), ask(stream=stream), limits=limits)
     assert (failure.code, failure.error.status) == ("upstream_timeout", 504)
     assert (failure.error.unmade, failure.error.calls) == ((), [])
 
@@ -123,7 +123,7 @@ async def test_stream_that_stops_is_ended_and_billed_as_far_as_it_came(
 ) -> None:
     text = event("Half a ") + event("sentence")
     upstream = FakeUpstream(STREAM_HEAD, piece(text), behaviour=hang)
-    failure = await fail(stack, upstream, ask(stream=True))
+    failure = await fail(stack, upstream, ask(stream=True), limits=QUICK)
     assert (failure.code, failure.error.status) == ("upstream_timeout", 504)
     assert failure.wire == text
     assert failure.error.messages == [{"role": "assistant", "content": "Half a sentence"}]
@@ -140,8 +140,7 @@ async def test_stream_that_never_ends_is_ended(stack: AsyncExitStack) -> None:
             await asyncio.sleep(0)
 
     upstream = FakeUpstream(STREAM_HEAD, piece(event("a")), behaviour=go_on)
-    limits = UpstreamLimits(idle_s=0.1, total_s=0.2)
-    failure = await fail(stack, upstream, ask(stream=True), limits=limits)
+    failure = await fail(stack, upstream, ask(stream=True), limits=QUICK)
     assert (failure.code, failure.error.status) == ("upstream_timeout", 504)
     assert failure.wire.startswith(event("a") + b": still there\n\n")
 

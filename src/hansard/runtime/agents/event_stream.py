@@ -63,7 +63,7 @@ class EventSplitter:
         """Return what is left when the stream has ended: an event without its boundary."""
         rest = bytes(self._pending)
         self._pending.clear()
-        return Cut(rest, [rest]) if rest.strip() else _NOTHING
+        return Cut(rest, [rest] if rest.strip() else [])
 
     def _check(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:

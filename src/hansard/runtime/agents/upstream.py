@@ -23,6 +23,7 @@ from hansard.core.errors import UpstreamFailed
 from hansard.runtime.agents.accounts import BAD_GATEWAY, GATEWAY_TIMEOUT
 from hansard.runtime.agents.chat_requests import plan_call, with_output_limit, with_usage
 from hansard.runtime.agents.protocol import AgentFailed, Event, Request
+from hansard.runtime.agents.proxies import find_proxy
 from hansard.runtime.agents.upstream_answers import OK, UpstreamAnswer, UpstreamLimits
 from hansard.runtime.agents.upstream_calls import UpstreamCall
 
@@ -41,7 +42,6 @@ class Upstream:
     Args:
         base_url: What the paths ``/chat/completions`` and ``/models`` follow.
         provider: The endpoint's name in the price table, which also says how it counts.
-        trust_env: Whether ``HTTPS_PROXY`` and its kin apply.
     """
 
     def __init__(
@@ -52,16 +52,17 @@ class Upstream:
         provider: str = "",
         name: str = "upstream",
         limits: UpstreamLimits = DEFAULT_LIMITS,
-        trust_env: bool = True,
     ) -> None:
         self.name = name
         self._base_url = base_url.rstrip("/")
         self._provider = provider
         self._limits = limits
-        self._trust_env = trust_env
+        self._proxy = find_proxy(base_url)
         self._headers = {"user-agent": "hansard", "accept-encoding": "identity"}
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
+        if self._proxy.headers and base_url.startswith("http:"):
+            self._headers |= self._proxy.headers  # there is no tunnel: the proxy reads these
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,7 +71,6 @@ class Upstream:
             connector=aiohttp.TCPConnector(limit=limits.connections),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect_s),
-            trust_env=self._trust_env,
             max_line_size=HEADER_BYTES_MAX,
             max_field_size=HEADER_BYTES_MAX,
         )
@@ -117,7 +117,11 @@ class Upstream:
             async with (
                 asyncio.timeout(MODELS_S),
                 self._session.get(
-                    f"{self._base_url}/models", headers=self._headers, allow_redirects=False
+                    f"{self._base_url}/models",
+                    headers=self._headers,
+                    allow_redirects=False,
+                    proxy=self._proxy.url,
+                    proxy_headers=self._proxy.headers,
                 ) as response,
             ):
                 if response.status != OK:
@@ -157,6 +161,8 @@ class Upstream:
                         data=data,
                         headers=headers,
                         allow_redirects=False,
+                        proxy=self._proxy.url,
+                        proxy_headers=self._proxy.headers,
                     )
             except aiohttp.ClientConnectorError as exc:
                 attempts -= 1

@@ -1,0 +1,101 @@
+"""What a request may cost at most, and how it is limited."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hansard.runtime.agents.chat_requests import (
+    IMAGE_TOKENS_BOUND,
+    output_limit,
+    plan_call,
+    text_of,
+    with_output_limit,
+    with_usage,
+)
+
+
+def plan_bound(*parts: object) -> int:
+    body = {"model": "m", "messages": [{"role": "user", "content": list(parts)}]}
+    return plan_call(body, len(json.dumps(body)), "").input_tokens_bound
+
+
+def test_text_is_bounded_by_its_bytes() -> None:
+    short, long = (
+        plan_bound({"type": "text", "text": ""}),
+        plan_bound({"type": "text", "text": "x" * 400}),
+    )
+    assert long - short == 200
+
+
+def test_image_counts_as_one_however_it_is_sent() -> None:
+    inline = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 10**6}}
+    linked = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    assert plan_bound(inline) == plan_bound(linked)
+    assert IMAGE_TOKENS_BOUND < plan_bound(linked) < IMAGE_TOKENS_BOUND + 100
+
+
+def test_sound_counts_less_than_its_bytes() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "A" * 64_000, "format": "wav"}}
+    assert 1_000 < plan_bound(sound) < 1_200
+
+
+@pytest.mark.parametrize("body", [{}, {"messages": 3}, {"messages": [3]}, {"model": 4}])
+def test_odd_request_has_a_plan(body: dict[str, Any]) -> None:
+    plan = plan_call(body, 10, "")
+    assert (plan.model, plan.output_tokens, plan.input_tokens_bound) == ("", None, 6)
+
+
+@pytest.mark.parametrize(
+    ("body", "planned"),
+    [
+        ({"max_tokens": 5}, 5),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": 5, "n": 3}, 15),
+        ({"max_tokens": 5, "n": 10**9}, 640),
+        ({"max_tokens": "5"}, None),
+        ({"max_tokens": True}, None),
+        ({"max_tokens": -1}, None),
+    ],
+)
+def test_limit_of_the_request_is_planned(body: dict[str, Any], planned: int | None) -> None:
+    assert plan_call(body, 1, "").output_tokens == planned
+
+
+@pytest.mark.parametrize(
+    ("body", "provider", "limits"),
+    [
+        ({}, "", {"max_tokens": 10}),
+        ({}, "openai", {"max_completion_tokens": 10}),
+        ({"max_tokens": None}, "", {"max_tokens": 10}),
+        ({"max_tokens": 4}, "openai", {"max_tokens": 4}),
+        ({"max_tokens": 40, "n": 3}, "", {"max_tokens": 3}),
+        ({"n": 30}, "", {"max_tokens": 1}),
+    ],
+)
+def test_grant_is_written_into_the_request(
+    body: dict[str, Any], provider: str, limits: dict[str, int]
+) -> None:
+    limited = with_output_limit(body, 10, provider)
+    assert {name: limited[name] for name in limited if name.startswith("max")} == limits
+
+
+def test_smaller_limit_wins() -> None:
+    assert output_limit({"max_tokens": 5}, 10) == 5
+    assert output_limit({"max_tokens": 50}, 10) == 10
+    assert output_limit({}, None) is None
+
+
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, 3])
+def test_usage_is_asked_for_on_our_behalf(options: object) -> None:
+    body, was_added = with_usage({"stream_options": options})
+    assert was_added
+    assert body["stream_options"]["include_usage"] is True
+
+
+def test_text_of_a_message() -> None:
+    assert text_of("a") == "a"
+    assert text_of([{"type": "text", "text": "a"}, {"type": "image_url"}, 3]) == "a"
+    assert text_of(None) == ""
