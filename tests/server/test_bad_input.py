@@ -47,6 +47,9 @@ def bad_json(content: bytes) -> list[Bad]:
             ("POST", "/v1/sessions/s/usage"),
             ("POST", "/v1/sessions/s/fork"),
             ("POST", "/v1/sessions/s/revert"),
+            ("POST", "/v1/traces"),
+            ("POST", "/v1/feedback"),
+            ("PATCH", "/v1/feedback/fb_unknown"),
         )
     ]
 

@@ -5,6 +5,7 @@ Driven by the endpoint table: a route without a case fails the test.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,13 +16,17 @@ import pytest
 
 from hansard.core.actors import SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS, Actor
 from hansard.core.budgets import NewHold
+from hansard.core.feedback import make_feedback
 from hansard.server.endpoints import ENDPOINTS
 from hansard.settings import AccessSettings
+from hansard.store import feedback
 from tests.places import Place
 from tests.samples import dialogue
 from tests.server.applications import application, client_of, keys_of
 
 SESSION = "/v1/sessions/{session_id}"
+TRACE = "/v1/traces/{trace_id}"
+FEEDBACK = "/v1/feedback/{feedback_id}"
 OPEN = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/healthz")}
 
 
@@ -52,6 +57,16 @@ NAMES_A_SESSION = {
     ("GET", f"{SESSION}/verify"): Case(),
     ("GET", f"{SESSION}/export"): Case(),
 }
+# Routes that name another thing with an owner.
+NAMES_A_TRACE = {
+    ("GET", TRACE): Case(),
+    ("POST", "/v1/traces"): Case({"trace_id": "t", "started_at": "2026-01-01T00:00:00Z"}),
+}
+NAMES_FEEDBACK = {
+    ("GET", FEEDBACK): Case(),
+    ("PATCH", FEEDBACK): Case({"comment": "mine"}),
+}
+NAMES_WHAT_IS_OWNED = NAMES_A_SESSION | NAMES_A_TRACE | NAMES_FEEDBACK
 # Routes that name a budget or a hold of the tenant.
 NAMES_A_LIMIT = {
     ("GET", "/v1/budgets/{budget_id}"): Case(),
@@ -61,6 +76,7 @@ NAMES_A_LIMIT = {
 }
 # Where another tenant may use the same id for a session of its own.
 MAKES_A_SESSION = {("PUT", SESSION), ("POST", f"{SESSION}/turns")}
+MAKES_WHAT_IS_OWNED = {*MAKES_A_SESSION, ("POST", "/v1/traces")}
 # Where no session is named; what they give is tried below.
 NAMES_NONE = {
     ("POST", "/v1/sessions"),
@@ -68,6 +84,10 @@ NAMES_NONE = {
     ("POST", "/v1/sessions/import"),
     ("GET", "/v1/budgets"),
     ("GET", "/v1/holds"),
+    ("GET", "/v1/traces"),
+    ("POST", "/v1/feedback"),
+    ("GET", "/v1/feedback"),
+    ("GET", "/v1/feedback/stats"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
@@ -88,6 +108,28 @@ HOLD = NewHold(
     least_output_tokens=None,
     expires_at_us=0,
 )
+
+THUMB = make_feedback(
+    owner="alice",
+    rating=1,
+    trace_id="t",
+    session_id="s",
+    comment="secret",
+    correction=None,
+    model_id=None,
+    latency_ms=None,
+    turn_index=None,
+    agent_type=None,
+    at_us=0,
+)
+NAMES = {
+    "session_id": "s",
+    "budget_id": "limit",
+    "call_id": "call",
+    "trace_id": "t",
+    "feedback_id": THUMB.feedback_id,
+}
+"""Of what is alice's, by the parameters of paths."""
 
 
 @dataclass
@@ -130,46 +172,47 @@ async def people(record_url: str) -> AsyncIterator[People]:
         limit = {"scope": "owner", "subject": "alice", "limit": "1"}
         await people.treasurer.put("/v1/budgets/limit", json=limit)
         alice = Actor("acme", "alice", sees_all=False)
-        await app.context.record.acting_as(alice).take_hold(HOLD)
+        record = app.context.record
+        await record.acting_as(alice).take_hold(HOLD)
+        await people.alice.post("/v1/traces", json=NAMES_A_TRACE["POST", "/v1/traces"].body)
+        await record.runner.write(lambda tx: feedback.insert(tx, alice, THUMB))
         yield people
 
 
 async def send(client: httpx.AsyncClient, route: tuple[str, str], case: Case) -> httpx.Response:
     method, path = route
-    names = {"{session_id}": "s", "{budget_id}": "limit", "{call_id}": "call"}
-    for name, value in names.items():
-        path = path.replace(name, value)
-    url = path + case.query
+    url = path.format(**NAMES) + case.query
     return await client.request(method, url, json=case.body)
 
 
 def test_every_route_has_a_case() -> None:
     routes = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
-    assert routes == NAMES_A_SESSION.keys() | NAMES_A_LIMIT.keys() | NAMES_NONE | OPEN
+    assert routes == NAMES_WHAT_IS_OWNED.keys() | NAMES_A_LIMIT.keys() | NAMES_NONE | OPEN
 
 
 @pytest.mark.parametrize(
     ("who", "route"),
     [
         (who, route)
-        for route in NAMES_A_SESSION
+        for route in NAMES_WHAT_IS_OWNED
         for who in ("bob", "stranger")
-        if who == "bob" or route not in MAKES_A_SESSION
+        if who == "bob" or route not in MAKES_WHAT_IS_OWNED
     ],
     ids=str,
 )
-async def test_session_of_another_is_not_found(
+async def test_what_is_of_another_is_not_found(
     people: People, who: str, route: tuple[str, str]
 ) -> None:
     before = people.place.dump()
-    answer = await send(getattr(people, who), route, NAMES_A_SESSION[route])
+    answer = await send(getattr(people, who), route, NAMES_WHAT_IS_OWNED[route])
     assert answer.status_code == 404
     assert people.place.dump() == before
-    if route not in MAKES_A_SESSION:  # no difference to a session that does not exist
-        unknown = (route[0], route[1].replace("{session_id}", "nobody-has-this"))
-        missing = await send(getattr(people, who), unknown, NAMES_A_SESSION[route])
+    if route not in MAKES_WHAT_IS_OWNED:  # no difference to one that does not exist
+        (parameter,) = re.findall(r"{(\w+)}", route[1])
+        unknown = (route[0], route[1].replace(f"{{{parameter}}}", "nobody-has-this"))
+        missing = await send(getattr(people, who), unknown, NAMES_WHAT_IS_OWNED[route])
         assert missing.status_code == 404
-        assert missing.text.replace("nobody-has-this", "s") == answer.text
+        assert missing.text.replace("nobody-has-this", NAMES[parameter]) == answer.text
 
 
 @pytest.mark.parametrize("route", sorted(MAKES_A_SESSION), ids=" ".join)
@@ -183,13 +226,13 @@ async def test_tenants_may_use_the_same_id(people: People, route: tuple[str, str
 @pytest.mark.parametrize("who", ["alice", "auditor"])
 @pytest.mark.parametrize(
     "route",
-    [route for route in NAMES_A_SESSION if route[1] != f"{SESSION}/events"],
+    [route for route in NAMES_WHAT_IS_OWNED if route[1] != f"{SESSION}/events"],
     ids=" ".join,
 )
-async def test_owner_and_scope_open_a_session(
+async def test_owner_and_scope_open_what_is_owned(
     people: People, route: tuple[str, str], who: str
 ) -> None:
-    answer = await send(getattr(people, who), route, NAMES_A_SESSION[route])
+    answer = await send(getattr(people, who), route, NAMES_WHAT_IS_OWNED[route])
     assert answer.is_success
 
 
@@ -227,11 +270,13 @@ async def test_lists_of_limits_show_only_what_is_in_reach(people: People) -> Non
 
 
 @pytest.mark.parametrize(
-    "route", sorted(NAMES_A_SESSION.keys() | NAMES_A_LIMIT.keys() | NAMES_NONE), ids=" ".join
+    "route",
+    sorted(NAMES_WHAT_IS_OWNED.keys() | NAMES_A_LIMIT.keys() | NAMES_NONE),
+    ids=" ".join,
 )
 async def test_route_needs_credentials(people: People, route: tuple[str, str]) -> None:
     before = people.place.dump()
-    answer = await send(people.nobody, route, NAMES_A_SESSION.get(route, Case()))
+    answer = await send(people.nobody, route, NAMES_WHAT_IS_OWNED.get(route, Case()))
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert people.place.dump() == before
 

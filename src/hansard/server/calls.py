@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from hansard.core.paging import check_limit
+from hansard.core.paging import Page, check_limit
+from hansard.core.times import parse_utc_us
 from hansard.service.sessions import DatabaseSessions
 
 if TYPE_CHECKING:
@@ -106,6 +107,16 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Reply | Stream | Later]]
 def page_limit(call: Call[Any, Any], limit: int) -> int:
     """The size of a page that may be given: as asked, or what the operator allows."""
     return min(check_limit(limit), call.context.settings.limits.page_limit)
+
+
+def next_cursor(page: Page[Any]) -> Headers:
+    """The header that says where a list goes on whose body is a bare array; none at its end."""
+    return () if page.next_cursor is None else ((b"x-next-cursor", page.next_cursor.encode()),)
+
+
+def read_time_us(text: str | None, field: str) -> int | None:
+    """Read a time of a query as existing clients write it: without a zone it is UTC."""
+    return None if text is None else parse_utc_us(text, field)[0]
 
 
 def etag(version: int) -> tuple[bytes, bytes]:

@@ -156,8 +156,8 @@ def _type(schema: Json) -> str:
             words = name
         case {"pattern": pattern}:
             words = f"text like `{pattern}`"
-        case {"minimum": least, "maximum": most}:
-            words = f"whole number {least} to {most}"
+        case {"type": kind, "minimum": least, "maximum": most}:
+            words = f"{_WORDS[kind]} {least} to {most}"
         case _:
             words = _WORDS[schema.get("type")]
     return words

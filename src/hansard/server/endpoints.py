@@ -15,10 +15,12 @@ from hansard.server import (
     chat,
     events,
     exports,
+    feedback,
     health,
     messages,
     reports,
     sessions,
+    traces,
     turns,
     usage,
 )
@@ -278,6 +280,8 @@ ENDPOINTS: Final = (
         errors=(409,),
     ),
     *BUDGET_ENDPOINTS,
+    *traces.ENDPOINTS,
+    *feedback.ENDPOINTS,
     Endpoint(
         method="GET",
         path="/v1/models",

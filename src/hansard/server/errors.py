@@ -45,6 +45,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "budget_exceeded": 402,
     "unpriced_model": 402,
     "index_out_of_range": 400,
+    "invalid_window": 400,
     "malformed_request": 400,
     "forbidden": 403,
     "method_not_allowed": 405,
