@@ -19,6 +19,8 @@ def sample(item: Declared) -> str:
     if item.kind is int:
         assert item.about.least is not None
         return str(int(item.about.least) + 1)
+    if item.name == "budget_webhook":
+        return "https://receiver"
     return item.choices[-1] if item.choices else SAMPLES[item.kind]
 
 
@@ -49,7 +51,11 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize("item", DECLARED, ids=lambda item: item.name)
 def test_every_setting_is_read_from_environment_and_file(item: Declared, tmp_path: Path) -> None:
-    needed = {"HANSARD_OIDC_ISSUER": "https://issuer", "HANSARD_OIDC_AUDIENCE": "hansard"}
+    needed = {
+        "HANSARD_OIDC_ISSUER": "https://issuer",
+        "HANSARD_OIDC_AUDIENCE": "hansard",
+        "HANSARD_BUDGET_WEBHOOK_SECRET": "secret",
+    }
     text = sample(item)
     from_environment = settings.load(environment={**needed, item.variable: text}, folder=tmp_path)
     literal = text if item.kind in (int, float, bool) else json.dumps(text)
@@ -174,7 +180,12 @@ def test_oidc_needs_issuer_and_audience(tmp_path: Path) -> None:
 
 def test_secrets_have_no_flag_and_are_not_printed(tmp_path: Path) -> None:
     secrets = [item for item in DECLARED if item.about.secret]
-    assert [item.name for item in secrets] == ["token", "key_pepper", "upstream_key"]
+    assert [item.name for item in secrets] == [
+        "token",
+        "key_pepper",
+        "upstream_key",
+        "budget_webhook_secret",
+    ]
     assert not any(item.flag for item in secrets)
     environment = {item.variable: "hush-hush" for item in secrets}
     assert "hush-hush" not in repr(settings.load(environment=environment, folder=tmp_path))

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., Any]
 
 RECORD: Final = ("record",)
-SERVER: Final = ("record", "server", "access", "limits", "chat")
+SERVER: Final = ("record", "server", "access", "limits", "chat", "alerts")
 
 
 def takes_settings(

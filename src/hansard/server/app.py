@@ -12,8 +12,10 @@ from starlette.routing import Route, Router
 from hansard import __version__
 from hansard.runtime.agents.protocol import Agent
 from hansard.server.auth import Authenticator, Everybody, KeyHolders
+from hansard.server.budget_chores import BudgetChores
 from hansard.server.calls import to_json
 from hansard.server.chat_opening import open_chat
+from hansard.server.chores import doing
 from hansard.server.context import Context
 from hansard.server.docs import to_html
 from hansard.server.edge import Edge
@@ -58,6 +60,8 @@ def create_app(
             await _tell_durability(record, context.log)
             chat = await open_chat(context, agent)
             context.chat = chat and await stack.enter_async_context(chat)
+            chores = BudgetChores(context, client).list()
+            await stack.enter_async_context(doing(chores, context.log))
             yield
 
     by_path: dict[str, list[Endpoint]] = {}
@@ -105,5 +109,5 @@ def _authenticator(
 
 
 def _client() -> httpx.AsyncClient:
-    """The client for the issuer: bounded, and without redirects."""
+    """The client for the issuer and the webhook: bounded, and without redirects."""
     return httpx.AsyncClient(timeout=FETCH_MAX_S / 2, follow_redirects=False)

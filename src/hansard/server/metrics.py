@@ -23,6 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from hansard.runtime.chat import Chat
+from hansard.server.budget_metrics import BudgetMetrics
 from hansard.service.threads import Runner
 
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST.encode()
@@ -45,6 +46,9 @@ class Metrics(Collector):
         runner: Where the store is.
         streams: Gives the number of open streams.
         chat: Gives the chat, if there is one.
+
+    Attributes:
+        budgets: What is held, and which thresholds were told.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Metrics(Collector):
         self._chat = chat
         self._answers: dict[tuple[str, str, int], int] = {}
         self._durations: dict[tuple[str, str], _Durations] = {}
+        self.budgets = BudgetMetrics()
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -96,6 +101,7 @@ class Metrics(Collector):
         yield durations
         yield GaugeMetricFamily("hansard_streams", "Event streams open.", value=self._streams())
         yield from _chat_gauges(self._chat())
+        yield from self.budgets.collect()
         counters = self._runner.database.counters()
         for name, text in _STORE_COUNTERS.items():
             yield CounterMetricFamily(f"hansard_{name}", text, value=counters.get(name, 0))

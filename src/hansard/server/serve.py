@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import socket
 from types import FrameType
 from typing import Final
@@ -23,7 +22,7 @@ from hansard.server.edge import Edge
 from hansard.server.heads import bounded_heads
 from hansard.server.logs import adopt_standard_logging, make_log
 from hansard.service.sessions import DatabaseSessions
-from hansard.settings import Settings, refuse
+from hansard.settings import Settings, is_loopback, refuse
 
 NOTICE_S: Final = 1.0  # between "not ready" and the end of listening
 IDLE_MAX_S: Final = 75  # a connection without requests; longer than common balancers keep it
@@ -53,7 +52,7 @@ def serve(record: DatabaseSessions, settings: Settings, *, notice_s: float = NOT
 def check_address(settings: Settings) -> None:
     """Refuse to let everybody in from other machines, unless that was asked for."""
     access = settings.access
-    if access.auth == "none" and not access.insecure and not _is_loopback(settings.server.host):
+    if access.auth == "none" and not access.insecure and not is_loopback(settings.server.host):
         raise refuse(
             "host",
             "other machines could connect without credentials; choose auth = key or oidc, "
@@ -136,10 +135,3 @@ def _connections_max(app: Edge, settings: Settings) -> int:
     if possible < wanted:
         app.context.log.warning("server.few_connections", wanted=wanted, possible=possible)
     return possible
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

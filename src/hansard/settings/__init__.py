@@ -14,17 +14,20 @@ from hansard.settings.reading import Declared, declared, describe, load
 from hansard.settings.sections import (
     About,
     AccessSettings,
+    AlertSettings,
     ChatSettings,
     LimitSettings,
     RecordSettings,
     ServerSettings,
     Settings,
+    is_loopback,
     refuse,
 )
 
 __all__ = [
     "About",
     "AccessSettings",
+    "AlertSettings",
     "ChatSettings",
     "Declared",
     "LimitSettings",
@@ -33,6 +36,7 @@ __all__ = [
     "Settings",
     "declared",
     "describe",
+    "is_loopback",
     "load",
     "refuse",
 ]

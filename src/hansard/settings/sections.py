@@ -5,8 +5,10 @@ A field's name is the setting's name everywhere, so no two sections share one.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from hansard.core.actors import DEFAULT_TENANT
 from hansard.core.errors import InvalidInput
@@ -218,6 +220,30 @@ class ChatSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """Who is told that a budget is nearly spent, beside the log."""
+
+    budget_webhook: Annotated[
+        str | None,
+        About(
+            "URL that every crossing of a budget's threshold is posted to: `https://…`, or "
+            "`http://…` on this machine."
+        ),
+    ] = None
+    budget_webhook_secret: Annotated[
+        str | None, About("Secret that posts to the webhook are signed with.", secret=True)
+    ] = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.budget_webhook is None:
+            return
+        if not _may_be_posted_to(self.budget_webhook):
+            raise refuse("budget_webhook", "must be https://…, or http://… on this machine")
+        if self.budget_webhook_secret is None:
+            raise refuse("budget_webhook_secret", "is needed with budget_webhook")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings, checked."""
 
@@ -226,8 +252,28 @@ class Settings:
     access: AccessSettings = field(default_factory=AccessSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     chat: ChatSettings = field(default_factory=ChatSettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
 
 def refuse(name: str, reason: str) -> InvalidInput:
     """Make the error that names a setting."""
     return InvalidInput(f"setting {name}: {reason}", code="invalid_setting", setting=name)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address or name."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _may_be_posted_to(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    if not host or parts.username is not None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))

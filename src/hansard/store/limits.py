@@ -44,6 +44,8 @@ def put(tx: Tx, budget: Budget) -> Budget:
         names = ("limit_amount", "mode", "warn_percents", "updated_at_us")
         key = {"tenant_id": budget.tenant_id, "budget_id": budget.budget_id}
         tx.run("budget_update", **key, **{name: values[name] for name in names})
+        if known.limit_amount != budget.limit_amount:
+            tx.run("window_unwarn", **key)
         return _get(tx, budget)
     if known is not None:
         tx.rows("budget_delete", tenant_id=budget.tenant_id, budget_id=budget.budget_id)
@@ -196,9 +198,9 @@ def spent(tx: Tx, budget: Budget, since_us: int, until_us: int) -> dict[str, int
         tenant_id=budget.tenant_id,
         since_us=since_us,
         until_us=until_us,
+        before_us=until_us,
     )
     return {subject: amount for (subject, _), amount in _amounts(budget, rows).items()}
-        before_us=until_us,
 
 
 def _amounts(budget: Budget, rows: Sequence[Row]) -> dict[tuple[str, int], int]:

@@ -50,19 +50,20 @@ WHERE w.tenant_id = r.tenant_id AND w.budget_id = r.budget_id AND w.subject = r.
 
 -- name: alert_insert
 INSERT INTO budget_alerts (
-    tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
+    tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us,
+    attempts, due_at_us
 )
-SELECT tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
+SELECT tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us, 0, 0
 FROM unnest(
     :tenant_id::text[], :budget_id::text[], :subject::text[], :start_us::bigint[],
     :percent::integer[], :used::bigint[], :limit_amount::bigint[], :created_at_us::bigint[]
 ) AS r(
     tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
 )
-ON CONFLICT (tenant_id, budget_id, subject, start_us, percent) DO NOTHING;
+ON CONFLICT (tenant_id, budget_id, subject, start_us, percent, limit_amount) DO NOTHING;
 
 -- name: hold_find
-SELECT h.tenant_id, h.call_id, h.amount_nanousd, h.debits, h.state
+SELECT h.tenant_id, h.call_id, h.debits, h.state
 FROM holds AS h
 JOIN unnest(:tenant_id::text[], :call_id::text[]) AS r(tenant_id, call_id)
     ON h.tenant_id = r.tenant_id AND h.call_id = r.call_id
@@ -96,7 +97,6 @@ FROM unnest(
 )
 WHERE h.tenant_id = r.tenant_id AND h.call_id = r.call_id;
 
--- name: hold_owner_of_session
 -- name: hold_expire
 UPDATE holds AS h SET state = 'unknown'
 FROM (
@@ -107,6 +107,7 @@ FROM (
 WHERE h.tenant_id = r.tenant_id AND h.call_id = r.call_id
 RETURNING h.tenant_id, h.call_id;
 
+-- name: hold_owner_of_session
 SELECT s.tenant_id, s.session_id, s.owner, s.agent FROM sessions AS s
 JOIN unnest(:tenant_id::text[], :session_id::text[]) AS r(tenant_id, session_id)
     ON s.tenant_id = r.tenant_id AND s.session_id = r.session_id;
@@ -123,8 +124,8 @@ FOR NO KEY UPDATE;
 SELECT
     CASE :scope WHEN 'owner' THEN owner WHEN 'agent' THEN agent WHEN 'key' THEN key_id
         ELSE '' END,
-    sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
     CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
+    sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
 FROM hourly_usage
 WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
 GROUP BY 1, 2;
@@ -140,8 +141,8 @@ GROUP BY 1, 2;
 SELECT
     CASE :scope WHEN 'owner' THEN coalesce(owner, '') WHEN 'agent' THEN coalesce(agent, '')
         WHEN 'key' THEN coalesce(key_id, '') WHEN 'session' THEN session_id ELSE '' END,
-    sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
     CASE WHEN recorded_at_us < :until_us THEN :since_us ELSE recorded_at_us END,
+    sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us
     AND recorded_at_us < :before_us

@@ -78,28 +78,20 @@ FROM budget_windows
 WHERE tenant_id = :tenant_id
 ORDER BY budget_id, subject, start_us;
 
+-- name: window_unwarn
+-- Under another limit no threshold has been told yet.
+UPDATE budget_windows SET warned_percent = 0
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
+
 -- name: alert_insert
 -- Thresholds that were crossed, to be told at once.
 INSERT INTO budget_alerts (
-    tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
+    tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us,
+    attempts, due_at_us
 ) VALUES (
     :tenant_id, :budget_id, :subject, :start_us, :percent, :used, :limit_amount,
-    :created_at_us
-) ON CONFLICT (tenant_id, budget_id, subject, start_us, percent) DO NOTHING;
-
--- name: alert_list_waiting
--- Thresholds of which the webhook has not heard, oldest first.
-SELECT tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us
-FROM budget_alerts
-WHERE delivered_at_us IS NULL
-ORDER BY created_at_us
-LIMIT :limit;
-
--- name: alert_delivered
--- The webhook has heard of it.
-UPDATE budget_alerts SET delivered_at_us = :delivered_at_us
-WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND subject = :subject
-    AND start_us = :start_us AND percent = :percent;
+    :created_at_us, 0, 0
+) ON CONFLICT (tenant_id, budget_id, subject, start_us, percent, limit_amount) DO NOTHING;
 
 -- name: hold_find
 -- Holds by their calls; each row stays locked until the end.
@@ -162,7 +154,6 @@ SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked
     amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
     ended_at_us
 FROM holds
-    CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 
 -- name: spent_by_hours
@@ -171,6 +162,7 @@ WHERE tenant_id = :tenant_id AND call_id = :call_id;
 SELECT
     CASE :scope WHEN 'owner' THEN owner WHEN 'agent' THEN agent WHEN 'key' THEN key_id
         ELSE '' END,
+    CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
     sum(cost_nanousd), sum(input_tokens + output_tokens)
 FROM hourly_usage
 WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
@@ -181,7 +173,6 @@ GROUP BY 1, 2;
 SELECT session_id, CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
     sum(cost_nanousd), sum(input_tokens + output_tokens)
 FROM session_usage
-    CASE WHEN recorded_at_us < :until_us THEN :since_us ELSE recorded_at_us END,
 WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
 GROUP BY 1, 2;
 
@@ -190,6 +181,7 @@ GROUP BY 1, 2;
 SELECT
     CASE :scope WHEN 'owner' THEN coalesce(owner, '') WHEN 'agent' THEN coalesce(agent, '')
         WHEN 'key' THEN coalesce(key_id, '') WHEN 'session' THEN session_id ELSE '' END,
+    CASE WHEN recorded_at_us < :until_us THEN :since_us ELSE recorded_at_us END,
     sum(cost_nanousd), sum(input_tokens + output_tokens)
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us

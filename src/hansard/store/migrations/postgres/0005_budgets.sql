@@ -35,7 +35,8 @@ CREATE TABLE budget_windows (
     FOREIGN KEY (tenant_id, budget_id) REFERENCES budgets ON DELETE CASCADE
 );
 
--- A threshold that was crossed, once per window; told to the webhook when delivered_at_us is set.
+-- A threshold that was crossed, once per window and limit. It is to be told at due_at_us, and to
+-- nobody any more where that is NULL; whoever claims it moves it into the future and counts.
 CREATE TABLE budget_alerts (
     tenant_id TEXT COLLATE "C" NOT NULL,
     budget_id TEXT COLLATE "C" NOT NULL,
@@ -45,12 +46,15 @@ CREATE TABLE budget_alerts (
     used BIGINT NOT NULL,
     limit_amount BIGINT NOT NULL,
     created_at_us BIGINT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_at_us BIGINT,
     delivered_at_us BIGINT,
-    PRIMARY KEY (tenant_id, budget_id, subject, start_us, percent)
+    PRIMARY KEY (tenant_id, budget_id, subject, start_us, percent, limit_amount),
+    FOREIGN KEY (tenant_id, budget_id) REFERENCES budgets ON DELETE CASCADE
 );
 
-CREATE INDEX budget_alerts_waiting ON budget_alerts (tenant_id, created_at_us)
-WHERE delivered_at_us IS NULL;
+CREATE INDEX budget_alerts_due ON budget_alerts (tenant_id, due_at_us)
+WHERE due_at_us IS NOT NULL;
 
 -- state is open, settled, released, unknown (nobody knows what the provider billed) or
 -- written_off. amount_nanousd NULL is unpriced. debits lists, as JSON, what was taken of which
