@@ -13,7 +13,7 @@ from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.chat import Chat, ChatLimits
 from hansard.server.context import Context
 from hansard.service.sessions import DatabaseSessions
-from hansard.settings import ChatSettings, Settings
+from hansard.settings import ChatSettings, Settings, refuse
 
 SPOOL = "hansard-spool"
 
@@ -52,12 +52,28 @@ async def open_chat(context: Context, agent: Agent | None) -> Chat | None:
 
 
 def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:
-    """Make the agent that the settings name; None if they name none."""
+    """Make the agent that the settings name; None if they name none.
+
+    Each is imported when it is chosen: aiohttp and pydantic-ai take longer than the rest.
+
+    Raises:
+        InvalidInput: If it cannot be found or read.
+    """
     if settings.upstream is not None:
-        from hansard.runtime.agents.upstream import Upstream  # noqa: PLC0415 - and with it aiohttp
+        from hansard.runtime.agents.upstream import Upstream
 
         provider = settings.provider or book.provider_of(settings.upstream)
         return Upstream(settings.upstream, api_key=settings.upstream_key, provider=provider)
+    if settings.agent is not None:
+        try:
+            from hansard.runtime.agents.pydantic_ai import PydanticAgent
+        except ImportError as exc:
+            raise refuse("agent", "needs pydantic-ai: pip install 'hansard[agents]'") from exc
+        return PydanticAgent.load(settings.agent)
+    if settings.script is not None:
+        from hansard.runtime.agents.scripted import Scripted
+
+        return Scripted.open(settings.script)
     return None
 
 
