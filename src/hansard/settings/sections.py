@@ -132,7 +132,8 @@ class LimitSettings:
         int, About("Largest body of an ordinary request.", least=1_024, most=2**30)
     ] = 2**20
     history_limit_bytes: Annotated[
-        int, About("Largest body of a whole history (`PUT`) or import.", least=1_024, most=2**40)
+        int,
+        About("Largest body of a whole history (`PUT`), trace or import.", least=1_024, most=2**40),
     ] = 2**26
     page_limit: Annotated[
         int, About("Largest page that a list gives.", least=1, most=LIMIT_MAX)
