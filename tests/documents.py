@@ -8,11 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hansard.core.documents import Document, DocumentMessage, DocumentSession, DocumentTurn
 from hansard.core.times import parse_us
 from hansard.core.turns import STATUSES
-from hansard.core.usage import TOKEN_FIELDS, UsageEntry, UsageTotals
+from hansard.core.usage import (
+    CONFIDENCES,
+    TOKEN_FIELDS,
+    UsageEntry,
+    UsageTotals,
+    reversal_of,
+)
 from hansard.formats import registry
 from hansard.formats.files import Source
 from tests import json_values
@@ -139,6 +146,16 @@ def full_document() -> Document:
                 output_tokens=7,
                 reasoning_tokens=2,
                 cost_nanousd=18_400_001,
+                model_asked="m",
+                service_tier="flex",
+                cache_write_1h_tokens=5,
+                input_audio_tokens=4,
+                cached_audio_tokens=3,
+                output_audio_tokens=2,
+                web_searches=1,
+                confidence="provider_usage",
+                raw='{"prompt_tokens": 30}',
+                price_version="prices-1",
                 turn_id="turn_1",
                 recorded_at_us=EXPORTED_AT_US - 2,
             ),
@@ -202,10 +219,22 @@ usage_entries = st.builds(
     provider=json_values.texts,
     model=json_values.texts,
     event_id=ids,
-    cost_nanousd=st.integers(0, 10**12),
+    cost_nanousd=st.none() | st.integers(0, 10**12),
+    model_asked=json_values.texts,
+    web_searches=_counts,
+    confidence=st.sampled_from(CONFIDENCES[1:]),
+    raw=st.none() | json_values.texts,
+    price_version=st.none() | json_values.texts,
     turn_id=st.none() | ids,
     recorded_at_us=times,
 )
+
+
+def _taken_back(entry: UsageEntry) -> list[UsageEntry]:
+    return [entry, structs.replace(reversal_of(entry), reverses=entry.event_id)]
+
+
+_usages = st.lists(usage_entries, max_size=3) | usage_entries.map(_taken_back)
 
 
 @st.composite
@@ -221,7 +250,7 @@ def _turns(draw: st.DrawFn, message_count: int) -> DocumentTurn:
         last_seq=seqs[1],
         created_at_us=draw(times),
         content_hash=draw(st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex)),
-        usage=draw(st.none() | st.builds(UsageTotals, *[_counts] * 7)),
+        usage=draw(st.none() | st.builds(UsageTotals, *[_counts] * 8)),
     )
 
 
@@ -233,7 +262,7 @@ def documents(draw: st.DrawFn) -> Document:
         session=draw(sessions),
         messages=said,
         turns=draw(st.lists(_turns(len(said)), max_size=3).map(tuple)),
-        usage=draw(st.lists(usage_entries, max_size=3).map(tuple)),
+        usage=draw(_usages.map(tuple)),
         source_format="test",
         source_key="test",
     )

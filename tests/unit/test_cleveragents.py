@@ -139,6 +139,7 @@ def test_golden_document_is_read() -> None:
             input_tokens=1_200,
             output_tokens=345,
             cost_nanousd=18_400_000,
+            confidence="provider_cost",
             turn_id=None,
             recorded_at_us=parse_us("2026-04-01T12:00:02Z"),
         ),

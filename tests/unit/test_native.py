@@ -14,8 +14,9 @@ import rfc8785
 from hypothesis import given
 
 from hansard.core.digest import GENESIS
-from hansard.core.documents import Document
+from hansard.core.documents import SCHEMA_VERSION, Document
 from hansard.core.errors import Corrupt, HansardError, InvalidInput, LimitReached
+from hansard.core.usage import TOKEN_FIELDS
 from hansard.formats import native
 from hansard.formats.files import DOCUMENT_BYTES_MAX, check_document_size
 from tests.documents import (
@@ -29,6 +30,17 @@ from tests.documents import (
 )
 
 Parsed = dict[str, Any]
+
+FIELDS_2 = {
+    "event_id",
+    "turn_id",
+    "provider",
+    "model",
+    *TOKEN_FIELDS,
+    "cost_usd",
+    "recorded_at",
+}
+"""What version 2 said of a call."""
 
 
 def seal(parsed: Parsed) -> bytes:
@@ -65,7 +77,7 @@ def test_reading_gives_back_what_was_written(document: Document) -> None:
 def test_document_has_its_fields() -> None:
     parsed = parse(full_document())
     assert parsed["format"] == "hansard"
-    assert parsed["schema_version"] == 2
+    assert parsed["schema_version"] == SCHEMA_VERSION
     assert parsed["exported_at"] == "2026-02-03T04:05:06.000007Z"
     assert parsed["lineage"] == {"parent_session_id": "sess_0", "forked_at_seq": 1}
     assert parsed["usage"][0]["cost_usd"] == "0.018400001"
@@ -115,11 +127,40 @@ def test_gzip_is_read_too() -> None:
 
 
 def test_newer_schema_is_refused_before_its_checksum_is_looked_at() -> None:
-    data = written("native", full_document()).replace(b'"schema_version":2', b'"schema_version":3')
+    data = written("native", full_document()).replace(b'"schema_version":3', b'"schema_version":4')
     error = refused(data)
     assert isinstance(error, InvalidInput)
     assert error.code == "schema_too_new"
-    assert error.details == {"schema_version": 3, "supported": 2}
+    assert error.details == {"schema_version": 4, "supported": 3}
+
+
+def of_version_2(parsed: Parsed) -> Parsed:
+    """A document as it was before calls had a price."""
+    for entry in parsed["usage"]:
+        for field in set(entry) - FIELDS_2:
+            del entry[field]
+    for turn in parsed["turns"]:
+        if turn["usage"]:
+            del turn["usage"]["unpriced_calls"]
+    return parsed | {"schema_version": 2}
+
+
+def test_document_of_version_2_is_read() -> None:
+    (now,) = reread("native", written("native", full_document()))
+    (document,) = reread("native", seal(of_version_2(parse(full_document()))))
+    assert (document.session, document.messages) == (now.session, now.messages)
+    assert document.turns == now.turns
+    (entry,) = document.usage
+    assert (entry.input_tokens, entry.cost_nanousd) == (30, 18_400_001)
+    assert (entry.confidence, entry.price_version) == ("provider_cost", None)
+
+
+def test_call_that_cost_nothing_in_version_2_is_unpriced() -> None:
+    parsed = of_version_2(parse(full_document()))
+    parsed["usage"][0]["cost_usd"] = "0"
+    (document,) = reread("native", seal(parsed))
+    (entry,) = document.usage
+    assert (entry.cost_nanousd, entry.confidence) == (None, "provider_usage")
 
 
 @pytest.mark.parametrize("version", [1, 0, -1, "2", 2.0, True, None])
@@ -191,6 +232,9 @@ def test_head_of_other_messages_is_refused() -> None:
         lambda parsed: parsed["usage"][0].update(input_tokens=1.5),
         lambda parsed: parsed["usage"][0].update(cost_usd="NaN"),
         lambda parsed: parsed["usage"][0].update(turn_id="/"),
+        lambda parsed: parsed["usage"][0].update(reverses="turn_0.0"),
+        lambda parsed: parsed["usage"][0].update(confidence="certain"),
+        lambda parsed: parsed["usage"][0].update(web_searches=-1),
         lambda parsed: parsed["digest"].update(algorithm="md5"),
     ],
 )

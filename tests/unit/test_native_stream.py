@@ -182,7 +182,7 @@ def test_session_without_trailer_before_another_is_refused() -> None:
 
 
 def test_newer_schema_is_refused_before_anything_else() -> None:
-    data = small().replace(b'"schema_version":2', b'"schema_version":3')
+    data = small().replace(b'"schema_version":3', b'"schema_version":4')
     assert refused(data[:-40]).code == "schema_too_new"
 
 

@@ -55,21 +55,47 @@ def test_other_content_is_another_turn(changes: dict[str, Any]) -> None:
     assert check(**changes).content_hash != check().content_hash
 
 
+CALL = NewUsage(
+    event_id="e",
+    input_tokens=9,
+    cached_tokens=3,
+    cache_write_tokens=3,
+    output_tokens=9,
+    input_audio_tokens=3,
+)
+
+
 @pytest.mark.parametrize("field", NewUsage.__struct_fields__)
 def test_another_call_makes_another_turn(field: str) -> None:
-    call = NewUsage(event_id="e", input_tokens=9, output_tokens=9)
-    changed = structs.replace(call, **{field: 2 if field.endswith(("tokens", "usd")) else "x"})
-    assert check(usage=[changed]).content_hash != check(usage=[call]).content_hash
+    value: object = "x"
+    if field.endswith(("tokens", "usd", "searches")):
+        value = 10 if field == "input_tokens" else 2
+    if field == "confidence":
+        value = "estimated"
+    changed = structs.replace(CALL, **{field: value})
+    assert check(usage=[changed]).content_hash != check(usage=[CALL]).content_hash
+
+
+def test_price_is_no_part_of_the_turn() -> None:
+    prices = [check(pricing=lambda _call, _at_us, cost=cost: (cost, "v")) for cost in (1, 2)]
+    assert prices[0].content_hash == prices[1].content_hash == check().content_hash
+    assert [turn.usage[0].cost_nanousd for turn in prices] == [1, 2]
+
+
+def test_call_of_before_there_were_prices_is_hashed_as_it_was() -> None:
+    """A turn that was recorded then, and is sent again now, is the same."""
+    known = "6383f558421c9b99cde36afc8380c006c5de8ac6b356f94cc0aea944d2200d9b"
+    assert check().content_hash.hex() == known
 
 
 def test_calls_without_an_id_get_one_from_the_turn() -> None:
     turn = check(usage=[{"model": "m"}, {"model": "m"}])
-    assert [entry.event_id for entry in turn.usage] == ["turn-1.0", "turn-1.1"]
+    assert turn.event_ids == ["turn-1.0", "turn-1.1"]
 
 
 def test_calls_of_turns_with_long_ids_get_distinct_ids() -> None:
     turns = [check(turn_id="t" * (ID_MAX - 1) + end, usage=[{}]) for end in "ab"]
-    event_ids = {turn.usage[0].event_id for turn in turns}
+    event_ids = {event_id for turn in turns for event_id in turn.event_ids}
     assert len(event_ids) == 2
     assert max(map(len, event_ids)) <= ID_MAX
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from msgspec import structs
+
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import check_id
 from hansard.core.sessions import (
@@ -189,15 +191,16 @@ def check_document_turn(turn: DocumentTurn, message_count: int) -> DocumentTurn:
 
 
 def check_document_usage(entry: UsageEntry) -> UsageEntry:
-    """Return a document's usage entry if the record can hold it."""
+    """Return a document's usage entry, with its confidence, if the record can hold it."""
     if entry.turn_id is not None:
         check_id(entry.turn_id, "turn_id")
     if entry.reverses is None:
         check_usage(entry, entry.event_id)
-        return entry
-    check_id(entry.reverses, "reverses")
-    check_usage(reversal_of(entry), entry.event_id)
-    return entry
+    else:
+        check_id(entry.reverses, "reverses")
+        check_usage(reversal_of(entry), entry.event_id)
+    told = "provider_usage" if entry.cost_nanousd is None else "provider_cost"
+    return structs.replace(entry, confidence=entry.confidence or told)
 
 
 def check_lineage(parents: Mapping[str, str | None]) -> None:

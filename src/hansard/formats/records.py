@@ -41,7 +41,6 @@ _SINCE_3: Final = (
     "model_asked",
     "service_tier",
     *PART_FIELDS,
-    "confidence",
     "raw",
     "price_version",
     "reverses",
@@ -120,7 +119,8 @@ class TurnRecord(Record):
 class UsageRecord(Record):
     """One model call; ``cost_usd`` is a decimal string of dollars, or null if it is unpriced.
 
-    What stands after ``recorded_at`` is absent from documents of version 2.
+    What stands after ``recorded_at`` is absent from documents of version 2, where an unpriced
+    call costs ``0``.
     """
 
     event_id: str
@@ -141,7 +141,7 @@ class UsageRecord(Record):
     cached_audio_tokens: int = 0
     output_audio_tokens: int = 0
     web_searches: int = 0
-    confidence: str = ""
+    confidence: str | None = None
     raw: str | None = None
     price_version: str | None = None
     reverses: str | None = None
@@ -216,6 +216,7 @@ def usage_record(entry: UsageEntry) -> dict[str, Any]:
         **{field: getattr(entry, field) for field in TOKEN_FIELDS},
         "cost_usd": None if entry.cost_nanousd is None else format_usd(entry.cost_nanousd),
         "recorded_at": format_us(entry.recorded_at_us),
+        "confidence": entry.confidence,
         **{field: getattr(entry, field) for field in _SINCE_3},
     }
 
@@ -317,6 +318,8 @@ def read_turn(record: TurnRecord, message_count: int) -> DocumentTurn:
 
 def read_usage(record: UsageRecord) -> UsageEntry:
     """Read and check a usage entry."""
+    cost_nanousd = None if record.cost_usd is None else parse_usd(record.cost_usd)
+    is_of_version_2 = record.confidence is None
     return check_document_usage(
         UsageEntry(
             event_id=record.event_id,
@@ -324,8 +327,9 @@ def read_usage(record: UsageRecord) -> UsageEntry:
             provider=record.provider,
             model=record.model,
             **{field: getattr(record, field) for field in TOKEN_FIELDS},
-            cost_nanousd=None if record.cost_usd is None else parse_usd(record.cost_usd),
+            cost_nanousd=(cost_nanousd or None) if is_of_version_2 else cost_nanousd,
             recorded_at_us=parse_us(record.recorded_at, "recorded_at"),
+            confidence=record.confidence or "",
             **{field: getattr(record, field) for field in _SINCE_3},
         )
     )

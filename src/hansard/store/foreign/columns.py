@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
-import msgspec
-
 from hansard.core.documents import DocumentSession
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import check_id
 from hansard.core.strict_json import DEPTH_MAX, canonicalize, loads
 from hansard.core.times import parse_utc_us
-from hansard.core.usage import UsageEntry
+from hansard.core.usage import TOKEN_FIELDS, UsageEntry
 from hansard.store.foreign.places import Place, is_plain
 
 T = TypeVar("T")
@@ -99,6 +97,15 @@ def naming(session_id: object) -> Generator[None]:
 
 def make_key(session: DocumentSession, usage: Sequence[UsageEntry], *content: Any) -> str:
     """Make a document's key: the same as long as the session stays what it is."""
-    entries = [msgspec.structs.asdict(entry) for entry in usage]
+    entries = [_keyed(entry) for entry in usage]
     parts = [dataclasses.asdict(session), entries, *content]
     return f"sha256:{hashlib.sha256(canonicalize(parts)).hexdigest()}"
+
+
+def _keyed(entry: UsageEntry) -> dict[str, Any]:
+    """What of an entry is part of a key: always the same, or what was imported comes again."""
+    fields = ("event_id", "provider", "model", *TOKEN_FIELDS, "turn_id", "recorded_at_us")
+    return {
+        **{field: getattr(entry, field) for field in fields},
+        "cost_nanousd": entry.cost_nanousd or 0,
+    }
