@@ -31,6 +31,7 @@ def record(app: Edge) -> DatabaseSessions:
 
 
 def hold(call_id: str, cost_nanousd: int = USD // 2, **fields: Any) -> NewHold:
+    """A hold of half a dollar, if nothing else is said."""
     values: dict[str, Any] = {
         "session_id": None,
         "turn_id": "t",
@@ -267,6 +268,46 @@ async def test_refusal_is_402(api: httpx.AsyncClient, record: DatabaseSessions) 
     await api.put("/v1/budgets/all", json=TOTAL)
     assert (await refused(record, hold("c", 2 * USD))).status == 402
     assert (await refused(record, hold("c", fixed_nanousd=None))).status == 402
+
+
+async def test_what_happens_is_counted(api: httpx.AsyncClient, record: DatabaseSessions) -> None:
+    await api.put("/v1/budgets/all", json=TOTAL)
+    output = {"output_pico_per_token": USD, "output_tokens": 1_000}
+    await record.take_hold(hold("a", USD // 4))
+    await record.take_hold(hold("b", USD // 4, least_output_tokens=1, **output))
+    for wanted in (hold("c", 2 * USD), hold("d", fixed_nanousd=None)):
+        await refused(record, wanted)
+    usage = [
+        NewUsage(event_id="a", cost_nanousd=USD // 2, input_tokens=7, cached_tokens=3),
+        NewUsage(event_id="b", model="nobody-knows-it", output_tokens=5, reasoning_tokens=2),
+    ]
+    for _ in range(2):  # the second time it is known
+        await record.settle_turn(
+            "s",
+            [],
+            usage=usage,
+            turn_id="t",
+            status="completed",
+            holds=["a", "b"],
+            at_us=record.clock(),
+        )
+    lines = (await api.get("/metrics")).text.splitlines()
+    found = dict(line.removeprefix("hansard_").split() for line in lines if line[0] != "#")
+    counted = {
+        'admissions_total{result="admitted"}': 1,
+        'admissions_total{result="clamped"}': 1,
+        'admissions_total{result="budget_exceeded"}': 1,
+        'admissions_total{result="unpriced_model"}': 1,
+        "hold_overruns_total": 1,
+        "model_calls_total": 2,
+        "unpriced_calls_total": 1,
+        "cost_nanousd_total": USD // 2,
+        'tokens_total{kind="input"}': 7,
+        'tokens_total{kind="cached"}': 3,
+        'tokens_total{kind="output"}': 5,
+        'tokens_total{kind="reasoning"}': 2,
+    }
+    assert {name: float(found[name]) for name in counted} == counted
 
 
 @pytest.fixture

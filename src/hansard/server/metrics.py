@@ -36,7 +36,26 @@ _STORE_COUNTERS: Final = {
     "batches": "Transactions that appends were gathered into.",
     "retries": "Transactions run again after a failure that undid them.",
     "conflicts": "Writes refused because of the session's present state.",
+    "hold_overruns": "Calls that used more than was held for them.",
+    "model_calls": "Model calls recorded.",
+    "unpriced_calls": "Of them, those that nobody knows a price of.",
+    "cost_nanousd": "What the others cost, in 1e-9 US dollars.",
 }
+_LABELLED_COUNTERS: Final = (
+    (
+        "admissions",
+        "Calls that asked for a hold, by what became of it.",
+        "result",
+        ("admitted", "clamped", "budget_exceeded", "unpriced_model"),
+    ),
+    (
+        "tokens",
+        "Tokens of model calls recorded; input and output hold the others.",
+        "kind",
+        ("input", "cached", "cache_write", "output", "reasoning"),
+    ),
+)
+"""Counters of the store that are called ``<name>.<label>`` there."""
 
 
 class Metrics(Collector):
@@ -105,6 +124,11 @@ class Metrics(Collector):
         counters = self._runner.database.counters()
         for name, text in _STORE_COUNTERS.items():
             yield CounterMetricFamily(f"hansard_{name}", text, value=counters.get(name, 0))
+        for name, text, label, values in _LABELLED_COUNTERS:
+            family = CounterMetricFamily(f"hansard_{name}", text, labels=[label])
+            for value in values:
+                family.add_metric([value], counters.get(f"{name}.{value}", 0))
+            yield family
 
 
 def _chat_gauges(chat: Chat | None) -> Iterator[Metric]:

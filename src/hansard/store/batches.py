@@ -10,7 +10,9 @@ wait, so nobody waits for another session's lock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from hansard.core.budgets import Admission, Subjects
 from hansard.core.digest import GENESIS
@@ -20,14 +22,27 @@ from hansard.core.usage import NO_USAGE
 from hansard.store import budgets, sessions, turns, usage
 from hansard.store.budgets import Accounts, AdmissionJob
 from hansard.store.database import Row, Tx
-from hansard.store.jobs import DEFERRED, Outcome
+from hansard.store.jobs import DEFERRED, Gathered, Outcome
 from hansard.store.sessions import Head
 from hansard.store.turns import Append, Found, Recording, subjects_of
 
 Item = Append | AdmissionJob
 
 
-def batch(tx: Tx, items: Sequence[Item], *, sure: bool, wait: bool) -> list[Outcome]:
+_USAGE: Final = (
+    "model_calls",
+    "tokens.input",
+    "tokens.cached",
+    "tokens.cache_write",
+    "tokens.output",
+    "tokens.reasoning",
+    "cost_nanousd",
+    "unpriced_calls",
+)
+"""Names of counters, in the order of ``UsageTotals``."""
+
+
+def batch(tx: Tx, items: Sequence[Item], *, sure: bool, wait: bool) -> Gathered:
     """Run appends and admissions.
 
     Args:
@@ -73,12 +88,21 @@ class _Batch:
         self.accounts = Accounts(tx, budgets.budgets_of(limits), budgets.holds_of(holds))
         self.recording = Recording(found, self.accounts, lane=tx.lane)
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> Gathered:
         self._lock_windows()
         outcomes = [self._outcome(item) for item in self.items]
         self.tx.many(*self.recording.writes(), *self.accounts.writes())
         self.tx.many(self.accounts.new_holds())
-        return outcomes
+        return Gathered(outcomes, self._tally(outcomes))
+
+    def _tally(self, outcomes: Sequence[Outcome]) -> Counter[str]:
+        """What to count: admissions by what became of them, overruns, and usage."""
+        tally = Counter(dict(zip(_USAGE, self.recording.added, strict=True)))
+        tally["hold_overruns"] = self.accounts.overruns
+        for item, outcome in zip(self.items, outcomes, strict=True):
+            if isinstance(item, AdmissionJob):
+                tally[_result_of(item, outcome)] += 1
+        return tally
 
     def _lock_windows(self) -> None:
         for item in self.items:
@@ -136,6 +160,14 @@ def _no_session(append: Append) -> Head:
     """The head for calls that belong to no session; it is not kept."""
     actor = append.actor
     return Head(actor.tenant_id, "", actor.owner, append.agent, 0, 0, 0, NO_USAGE, GENESIS, 0)
+
+
+def _result_of(job: AdmissionJob, outcome: Outcome) -> str:
+    """The counter of an admission: by the code of its refusal, or whether it got all it wanted."""
+    if isinstance(outcome.error, HansardError):
+        return f"admissions.{outcome.error.code}"
+    got_all = outcome.value.output_tokens == job.hold.output_tokens
+    return "admissions.admitted" if got_all else "admissions.clamped"
 
 
 def _tenants(items: Sequence[Item]) -> list[Row]:

@@ -216,6 +216,11 @@ class Accounts:
         """What to write of holds that were taken."""
         return "hold_insert", self._taken
 
+    @property
+    def overruns(self) -> int:
+        """How many calls used more than was held for them."""
+        return sum(is_overrun for _, is_overrun, *_ in self._ended)
+
     def _find_budget(self, debit: Debit) -> Budget | None:
         """Find the budget that a hold took from, if it is still the one of that name."""
         tenant_id, budget_id = debit.key[:2]

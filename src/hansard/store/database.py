@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from hansard.core.errors import Conflict, HansardError, Unavailable
 from hansard.store.bulletin import Bulletin
-from hansard.store.jobs import DEFERRED, Done, Job, Key, Lanes, Outcome
+from hansard.store.jobs import DEFERRED, Done, Gathered, Job, Key, Lanes, Outcome
 from hansard.store.queries import Dialect
 
 T = TypeVar("T")
@@ -133,8 +133,8 @@ class Engine(Protocol):
 class Batch(Protocol):
     """A function that runs many items (appends, admissions) in one transaction."""
 
-    def __call__(self, tx: Tx, items: Sequence[Any], *, sure: bool, wait: bool) -> list[Outcome]:
-        """Return an outcome for each item; unless it may ``wait``, it may defer some."""
+    def __call__(self, tx: Tx, items: Sequence[Any], *, sure: bool, wait: bool) -> Gathered:
+        """Run all items; unless it may ``wait``, it may defer some."""
         ...
 
 
@@ -207,7 +207,7 @@ class Database:
             lanes.wake()
 
     def counters(self) -> Mapping[str, int]:
-        """How many appends, batches, retries and conflicts there have been."""
+        """How many appends, batches, retries and conflicts there have been, and what they did."""
         return dict(self.engine.counters)
 
     def close(self) -> None:
@@ -280,7 +280,7 @@ class Database:
             fn = partial(self._batch, items=items, sure=sure, wait=False)
             whole = _attempt(connection, fn, deadline, read_only=False)
             if whole.error is None:
-                return list(zip(jobs, cast("list[Outcome]", whole.value), strict=True))
+                return list(zip(jobs, self._count(whole.value), strict=True))
             if isinstance(whole.error, Unavailable):
                 return [(job, whole) for job in jobs]
         # Something in the batch is poison that no look-up shows: each on its own.
@@ -292,8 +292,14 @@ class Database:
         fn = job.fn or partial(self._batch, items=[job.item], sure=True, wait=True)
         outcome = _attempt(connection, fn, job.deadline, read_only=False)
         if job.fn is None and outcome.error is None:
-            (outcome,) = outcome.value
+            (outcome,) = self._count(outcome.value)
         return outcome
+
+    def _count(self, gathered: Gathered) -> list[Outcome]:
+        """Count what happened in a batch; return the outcomes."""
+        with self._lock:
+            self.engine.counters.update(gathered.tally)
+        return gathered.outcomes
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         if job.key is not None:

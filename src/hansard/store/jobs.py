@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,13 @@ class Outcome(Struct, frozen=True):
 
     value: Any = None
     error: BaseException | None = None
+
+
+class Gathered(Struct, frozen=True):
+    """What a batch came to: an outcome for each item, and what to count now that it happened."""
+
+    outcomes: list[Outcome]
+    tally: Mapping[str, int]
 
 
 Done = Callable[[Outcome], None]

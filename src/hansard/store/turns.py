@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import add
 from typing import Final
 
 from msgspec import Struct
@@ -126,11 +127,16 @@ class Found:
 
 
 class Recording:
-    """The appends of a batch: decided one by one, written together."""
+    """The appends of a batch: decided one by one, written together.
+
+    Attributes:
+        added: What calls used that were not known, corrections apart.
+    """
 
     def __init__(self, found: Found, accounts: Accounts, *, lane: int) -> None:
         self._found = found
         self._accounts = accounts
+        self.added = NO_USAGE
         self._sums = Sums(lane)
         self._messages: list[Row] = []
         self._turns: list[Row] = []
@@ -202,6 +208,8 @@ class Recording:
             added = added.plus(self._check_reversal(head, turn.reversal).totals())
         totals = head.usage.plus(added)
         self._settle(append, head, fresh, added)
+        if fresh and turn.reversal is None:
+            self.added = UsageTotals._make(map(add, self.added, added))
         digests = chain(head.digest, [message.canonical for message in turn.messages])
         for seq, (message, digest) in enumerate(
             zip(turn.messages, digests, strict=True), head.message_count
