@@ -79,6 +79,8 @@ MAKES_A_SESSION = {("PUT", SESSION), ("POST", f"{SESSION}/turns")}
 MAKES_WHAT_IS_OWNED = {*MAKES_A_SESSION, ("POST", "/v1/traces")}
 # Where no session is named; what they give is tried below.
 NAMES_NONE = {
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/v1/models"),
     ("POST", "/v1/sessions"),
     ("GET", "/v1/sessions"),
     ("POST", "/v1/sessions/import"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from structlog.typing import FilteringBoundLogger
 
@@ -23,8 +23,6 @@ from hansard.runtime.spool import Spool
 from hansard.runtime.spool_folder import SpoolFolder
 from hansard.runtime.turns import Asked, Tools, Turn
 from hansard.service.sessions import DatabaseSessions
-
-_FRAMES_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +60,8 @@ class Chat:
         prices: Gives the prices of a record's tenant.
         spool: Folder for turns that the record does not take yet.
         is_record_required: Call no model without a hold.
+        log: Told of what is spooled.
+        tell_crash: Called with a turn's id and an error that nobody foresaw.
     """
 
     def __init__(
@@ -74,11 +74,12 @@ class Chat:
         limits: ChatLimits,
         is_record_required: bool,
         log: FilteringBoundLogger,
+        tell_crash: Callable[[str, Exception], None],
     ) -> None:
         self.agent = agent
         self.is_record_required = is_record_required
         self._limits = limits
-        self._log = log
+        self._tell_crash = tell_crash
         patience = Patience(limits.record_s)
         self._recorder = Recorder(record, SpoolFolder(spool), patience, log)
         self._tools = Tools(
@@ -175,12 +176,7 @@ class Chat:
         try:
             await turn.run()
         except Exception as error:  # noqa: BLE001 - the turn's supervisor
-            self._log.error(
-                "turn.crashed",
-                turn_id=turn.turn_id,
-                error=type(error).__qualname__,
-                at=_frames(error),
-            )
+            self._tell_crash(turn.turn_id, error)
             turn.delivery.fail(HansardError("the turn failed; the log knows more by its id"))
         finally:
             watching.cancel()
@@ -199,11 +195,3 @@ class Chat:
             turn.interrupt()
         if self._turns:
             await asyncio.wait(self._turns.values())
-
-
-def _frames(error: BaseException) -> list[str]:
-    """Where an error came from, the last calls first; never its text, which may quote content."""
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_MAX:]
-    return [
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from hansard.compose import sqlite_path
@@ -12,6 +13,7 @@ from hansard.formats.prices import load_builtin
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.chat import Chat, ChatLimits
 from hansard.server.context import Context
+from hansard.server.logs import Log, frames_of, kind_of
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import ChatSettings, Settings, refuse
 
@@ -48,6 +50,7 @@ async def open_chat(context: Context, agent: Agent | None) -> Chat | None:
         ),
         is_record_required=chat.require_record,
         log=context.log,
+        tell_crash=partial(_tell_crash, context.log),
     )
 
 
@@ -86,6 +89,10 @@ def spool_folder(settings: Settings) -> Path:
     except InvalidInput:
         file = None
     return Path(SPOOL) if file is None else file.with_name(file.name + ".spool")
+
+
+def _tell_crash(log: Log, turn_id: str, error: Exception) -> None:
+    log.error("turn.crashed", turn_id=turn_id, error=kind_of(error), at=frames_of(error))
 
 
 async def _builtin_prices(_record: DatabaseSessions) -> PriceBook:
