@@ -12,6 +12,7 @@ from hansard.core.actors import DEFAULT_TENANT, Actor
 from hansard.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from hansard.core.price_tables import PriceOverrides
     from hansard.face import SessionService
     from hansard.service.sessions import DatabaseSessions
     from hansard.store.database import Database
@@ -60,13 +61,22 @@ def open(
 
 
 def open_database(
-    url: str, *, actor: Actor | None = None, retry_deadline_s: float = RETRY_DEADLINE_S
+    url: str,
+    *,
+    actor: Actor | None = None,
+    retry_deadline_s: float = RETRY_DEADLINE_S,
+    prices: PriceOverrides | None = None,
 ) -> DatabaseSessions:
-    """Give the record in a SQLite or PostgreSQL database."""
+    """Give the record in a SQLite or PostgreSQL database.
+
+    ``prices`` count over the table that comes with the program, below those in the database.
+    """
+    from hansard.service.prices import PriceShelf
     from hansard.service.sessions import DatabaseSessions
     from hansard.service.threads import Runner
 
-    return DatabaseSessions(Runner(_opener(url, retry_deadline_s)), actor=actor)
+    runner = Runner(_opener(url, retry_deadline_s))
+    return DatabaseSessions(runner, actor=actor, shelf=PriceShelf(runner, file=prices))
 
 
 def sqlite_path(url: str) -> Path | None:

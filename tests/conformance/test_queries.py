@@ -35,6 +35,7 @@ COPIES = {
     "events": (f"{ID}, 'number', n", 20_000),
     "imports": ("'session_id', format('s%s', n), 'source_key', n", 5_000),
     "api_keys": ("'key_id', n", 5_000),
+    "price_versions": ("'number', n + 1", 5_000),
     "feedback": (f"{ID}, 'feedback_id', n, 'trace_id', n, 'created_at_us', n", 5_000),
     "traces": (f"{ID}, 'trace_id', n, 'started_at_us', n, 'saved_at_us', n", 5_000),
 }
@@ -92,6 +93,9 @@ HOT = [
             "key_get",
             "key_list",
             "key_revoke",
+            "price_version_newest",
+            "price_version_document",
+            "price_version_list",
             "feedback_get",
             "feedback_update",
             "feedback_purge",
@@ -161,6 +165,7 @@ def _fill(url: str) -> None:
             await record.append_turn("s", dialogue(2), usage=[call("c", 1)], turn_id="t")
             await record.import_session(b'{"messages": []}', "openai-chat")
             await key_service(record, AccessSettings()).create("default", "ann")
+            await record.shelf.import_document("default", b"")
             trace = Trace(trace_id="t", started_at="2026-01-01T00:00:00Z", session_id="s")
             await TraceService(record.runner, actor=record.actor).save(trace)
             await FeedbackService(record.runner, actor=record.actor).add(rating=1, session_id="s")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hansard import compose
-from hansard.core.errors import InvalidInput
-from hansard.settings import Settings
+from hansard.core.errors import InvalidInput, LimitReached
+from hansard.settings import Settings, refuse
 
 if TYPE_CHECKING:
+    from hansard.core.price_tables import PriceOverrides
     from hansard.service.sessions import DatabaseSessions
     from hansard.store.database import Engine
 
@@ -36,8 +37,29 @@ def open_record(given: Settings) -> DatabaseSessions:
     """Give the record in the database, not yet connected."""
     check_database(given)
     return compose.open_database(
-        given.record.database, retry_deadline_s=given.record.retry_deadline_s
+        given.record.database,
+        retry_deadline_s=given.record.retry_deadline_s,
+        prices=read_prices(given),
     )
+
+
+def read_prices(given: Settings) -> PriceOverrides | None:
+    """Read the file of prices that the settings name; None if they name none.
+
+    Raises:
+        InvalidInput: With code ``invalid_setting``, if it cannot be read or is not right.
+    """
+    path = given.prices.prices
+    if path is None:
+        return None
+    from hansard.formats.prices import read_toml
+
+    try:
+        return read_toml(Path(path).read_bytes())
+    except OSError as exc:
+        raise refuse("prices", f"{path} cannot be read: {exc.strerror}") from exc
+    except (InvalidInput, LimitReached) as exc:
+        raise refuse("prices", f"{path}: {exc.message}") from exc
 
 
 def connect(given: Settings) -> Engine:

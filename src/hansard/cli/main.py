@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "verify": Entry("verify", "verify", "Recompute the digest chains of sessions, or the ledger."),
     "delete": Entry("removal", "delete", "Remove sessions with everything in them."),
     "purge": Entry("removal", "purge", "Remove the sessions that nobody touched for a while."),
+    "price": Entry("prices", "price", "List, compare and import what model calls cost."),
     "usage": Entry("usage", "usage", "Show what was used, and what it cost."),
     "db": Entry("database", "database", "Migrate, check and back up a database."),
     "doctor": Entry("doctor", "doctor", "Check what the durability of a database rests on."),

@@ -17,7 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., Any]
 
 RECORD: Final = ("record",)
-SERVER: Final = ("record", "server", "access", "limits", "chat", "alerts")
+PRICES: Final = ("record", "prices")
+SERVER: Final = ("record", "server", "access", "limits", "chat", "alerts", "prices")
 
 
 def takes_settings(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from hansard.core.budgets import BudgetWarning, NewHold
+from hansard.core.budgets import Admission, BudgetWarning, NewHold
 from hansard.core.errors import Unavailable
 from hansard.core.ids import NOISE, make_ulid
 from hansard.core.prices import PICO_PER_NANO, PriceBook
@@ -112,9 +112,12 @@ class TurnGate:
         """
         now_us = self._record.clock()
         call_id = "call_" + make_ulid(now_us, NOISE)
-        hold = await self._plan_hold(plan, call_id, now_us)
+
+        async def ask() -> Admission:
+            return await self._record.take_hold(await self._plan_hold(plan, call_id, now_us))
+
         try:
-            admission = await self._keeper.patience.wait(lambda: self._record.take_hold(hold))
+            admission = await self._keeper.patience.wait(ask)
         except Unavailable as error:
             self._go_on_without(call_id, error)
             return Grant(call_id=call_id)

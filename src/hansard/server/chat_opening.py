@@ -35,7 +35,7 @@ async def open_chat(context: Context, agent: Agent | None) -> Chat | None:
     return Chat(
         context.record,
         agent,
-        prices=_builtin_prices,
+        prices=_prices,
         spool=spool_folder(settings),
         limits=ChatLimits(
             output_tokens=chat.output_bound_tokens,
@@ -95,5 +95,5 @@ def _tell_crash(log: Log, turn_id: str, error: Exception) -> None:
     log.error("turn.crashed", turn_id=turn_id, error=kind_of(error), at=frames_of(error))
 
 
-async def _builtin_prices(_record: DatabaseSessions) -> PriceBook:
-    return load_builtin()
+async def _prices(record: DatabaseSessions) -> PriceBook:
+    return await record.shelf.book(record.actor.tenant_id)

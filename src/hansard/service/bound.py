@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ from hansard.core.actors import Actor
 from hansard.core.ids import Clock, check_id
 from hansard.core.sessions import NewSession, Session, check_new_session
 from hansard.core.usage import Pricing
-from hansard.formats.prices import load_builtin
+from hansard.service.prices import PriceShelf
 from hansard.service.threads import Runner
 from hansard.store import sessions
 from hansard.store.database import Tx
@@ -24,11 +23,17 @@ class Bound:
     """A database, an actor and a clock."""
 
     def __init__(
-        self, runner: Runner, *, actor: Actor | None = None, clock: Clock = now_us
+        self,
+        runner: Runner,
+        *,
+        actor: Actor | None = None,
+        clock: Clock = now_us,
+        shelf: PriceShelf | None = None,
     ) -> None:
         self.runner = runner
         self.actor = actor or Actor()
         self.clock = clock
+        self.shelf = shelf or PriceShelf(runner, clock=clock)
 
     async def read_session(
         self, session_id: str, fn: Callable[[Tx, Session], T], *, alone: bool = False
@@ -45,7 +50,7 @@ class Bound:
 
     async def pricing(self) -> Pricing:
         """How calls of the tenant are priced now."""
-        return (await asyncio.to_thread(load_builtin)).price
+        return (await self.shelf.book(self.actor.tenant_id)).price
 
     def bare_session(self, session_id: str) -> NewSession:
         """A session to be made on the way, with nothing but its id and owner."""

@@ -69,7 +69,7 @@ class DatabaseSessions(Budgets, Lineage):
 
     def acting_as(self, actor: Actor) -> DatabaseSessions:
         """The same record on behalf of another actor; cheap, nothing to close."""
-        return DatabaseSessions(self.runner, actor=actor, clock=self.clock)
+        return DatabaseSessions(self.runner, actor=actor, clock=self.clock, shelf=self.shelf)
 
     async def create(
         self,

@@ -245,6 +245,19 @@ class AlertSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSettings:
+    """What model calls cost."""
+
+    prices: Annotated[
+        str | None,
+        About(
+            "A `prices.toml` that counts over the prices that come with the program, below "
+            "those in the database."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings, checked."""
 
@@ -254,6 +267,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     chat: ChatSettings = field(default_factory=ChatSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    prices: PriceSettings = field(default_factory=PriceSettings)
 
 
 def refuse(name: str, reason: str) -> InvalidInput:
