@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -26,7 +29,9 @@ TOTAL = {"scope": "tenant", "limit": "1"}
 
 @pytest.fixture
 def record(app: Edge) -> DatabaseSessions:
-    """The record behind, on behalf of somebody with a key."""
+    """The record behind, on behalf of somebody with a key; its time stands still."""
+    now_us = app.context.record.clock()
+    app.context.record.clock = lambda: now_us
     return app.context.record.acting_as(Actor("default", "alice", key_id="k"))
 
 
@@ -266,8 +271,23 @@ async def refused(record: DatabaseSessions, wanted: NewHold) -> Reply:
 
 async def test_refusal_is_402(api: httpx.AsyncClient, record: DatabaseSessions) -> None:
     await api.put("/v1/budgets/all", json=TOTAL)
-    assert (await refused(record, hold("c", 2 * USD))).status == 402
-    assert (await refused(record, hold("c", fixed_nanousd=None))).status == 402
+    for wanted in (hold("c", 2 * USD), hold("c", fixed_nanousd=None)):
+        answer = await refused(record, wanted)
+        assert (answer.status, answer.headers) == (402, ())
+
+
+async def test_refusal_says_when_to_come_again(
+    api: httpx.AsyncClient, record: DatabaseSessions
+) -> None:
+    await api.put("/v1/budgets/hourly", json=TOTAL | {"window": "hour"})
+    await record.take_hold(hold("a"))
+    assert (await refused(record, hold("b", 2 * USD))).headers == ()  # it never fits
+    answer = await refused(record, hold("b", USD))
+    ((name, value),) = answer.headers
+    details = json.loads(answer.body)["error"]["details"]
+    resets_at = datetime.fromisoformat(details["resets_at"])
+    assert (name, parsedate_to_datetime(value.decode())) == (b"retry-after", resets_at)
+    assert (details["remaining"], details["required"]) == ("0.5", "1")
 
 
 async def test_what_happens_is_counted(api: httpx.AsyncClient, record: DatabaseSessions) -> None:

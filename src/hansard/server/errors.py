@@ -9,6 +9,9 @@ refuses (no such route, wrong method) comes out of here too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from email.utils import format_datetime
 from typing import Final
 
 import msgspec
@@ -81,13 +84,24 @@ def failure(error: HansardError) -> Reply:
     """Write an error as an answer."""
     status = status_of(error)
     body = Failure(FailureBody(error.code, error.message, error.details), error.message)
-    return Reply(_encode(body), status, _EXTRA_HEADERS.get(status, ()))
+    return Reply(_encode(body), status, _extra_headers(error, status))
 
 
 def openai_failure(error: HansardError) -> Reply:
     """Write an error as OpenAI's clients read it, too."""
     status = status_of(error)
-    return Reply(_encode(error_body(error)), status, _EXTRA_HEADERS.get(status, ()))
+    return Reply(_encode(error_body(error)), status, _extra_headers(error, status))
+
+
+def _extra_headers(error: HansardError, status: int) -> Headers:
+    """What to tell beside the body; of a budget, when it begins anew, if that would help."""
+    told = error.details
+    if error.code == "budget_exceeded" and told["resets_at"] is not None:
+        if Decimal(told["required"]) > Decimal(told["limit"]):
+            return ()
+        resets_at = datetime.fromisoformat(told["resets_at"])
+        return ((b"retry-after", format_datetime(resets_at, usegmt=True).encode()),)
+    return _EXTRA_HEADERS.get(status, ())
 
 
 def framework_failure(error: HTTPException) -> Reply:
