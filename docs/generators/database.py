@@ -35,6 +35,8 @@ _PURPOSES: Final = {
     "feedback": "One row for each thumb. It names a trace and a session, which need not be there.",
     "traces": "One row for each trace. `body` is the trace as it was given, `summary` what lists "
     "show of it; `saved_at_us` is our time, and the one that says how long it is kept.",
+    "price_versions": "One row for each import of prices; rows are only ever added. The highest "
+    "`number` is in force, where `tenant_id` is empty for every tenant.",
 }
 _TABLES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid"
 
