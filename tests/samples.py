@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
 
 from hansard import HansardError, SessionService
+from hansard.core.budgets import NewHold
 
 T = TypeVar("T")
 
@@ -29,6 +30,24 @@ def dialogue(count: int, word: str = "message") -> list[Body]:
 def call(event_id: str, input_tokens: int = 0, **more: Any) -> dict[str, Any]:
     """One model call."""
     return {"event_id": event_id, "input_tokens": input_tokens, **more}
+
+
+def new_hold(call_id: str, cost_nanousd: int | None = 0, **more: Any) -> NewHold:
+    """What a call takes of a budget that may cost so much, and whose answer has no length."""
+    fields: dict[str, Any] = {
+        "session_id": None,
+        "turn_id": f"turn-of-{call_id}",
+        "agent": None,
+        "provider": "openai",
+        "model_asked": "m",
+        "fixed_nanousd": cost_nanousd,
+        "fixed_tokens": 0,
+        "output_pico_per_token": 0,
+        "output_tokens": 0,
+        "least_output_tokens": None,
+        "expires_at_us": 2**62,
+    }
+    return NewHold(call_id=call_id, **(fields | more))
 
 
 async def collect(items: AsyncIterator[T]) -> list[T]:

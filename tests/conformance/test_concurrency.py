@@ -110,7 +110,7 @@ async def test_reader_never_sees_a_gap(record: SessionService, place: Place) -> 
 
 
 async def test_delete_and_append_at_once_end_cleanly(record: SessionService, place: Place) -> None:
-    empty = place.dump()
+    empty = place.dump_content()
     await record.create(session_id="s", messages=dialogue(3))
 
     async def append(n: int) -> None:
@@ -118,7 +118,7 @@ async def test_delete_and_append_at_once_end_cleanly(record: SessionService, pla
 
     _, errors = await compete([*[append(n) for n in range(20)], record.delete("s")])
     assert {type(error) for error in errors} <= {hansard.NotFound}
-    assert place.dump() == empty
+    assert place.dump_content() == empty
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -23,7 +23,9 @@ USAGE = call("c1", 10, output_tokens=4, cached_tokens=3, provider="openai", mode
 async def test_turn_is_recorded_with_all_its_parts(record: SessionService) -> None:
     version = (await record.create(session_id="s", messages=dialogue(1))).version + 1
     receipt = await record.append_turn("s", dialogue(2), usage=[USAGE], turn_id="t1")
-    totals = UsageTotals(calls=1, input_tokens=10, output_tokens=4, cached_tokens=3)
+    totals = UsageTotals(
+        calls=1, input_tokens=10, output_tokens=4, cached_tokens=3, cost_nanousd=61_250
+    )
     assert receipt == TurnReceipt(
         turn_id="t1", first_seq=1, last_seq=2, version=version, usage=totals, replayed=False
     )

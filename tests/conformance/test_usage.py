@@ -16,7 +16,8 @@ from tests.samples import call, compete, dialogue, snapshot, together
 
 SUMS = """SELECT count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cached_tokens), 0),
     coalesce(sum(cache_write_tokens), 0), coalesce(sum(output_tokens), 0),
-    coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost_nanousd), 0) FROM usage_entries"""
+    coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost_nanousd), 0),
+    count(*) - count(cost_nanousd) FROM usage_entries"""
 
 
 async def test_deltas_add_up(record: SessionService) -> None:
@@ -43,6 +44,7 @@ async def test_deltas_add_up(record: SessionService) -> None:
         output_tokens=12,
         reasoning_tokens=9,
         cost_nanousd=5,
+        unpriced_calls=1,
     )
     assert (await record.get("s")).usage == (await record.usage("s")).totals == second
 
@@ -114,7 +116,9 @@ async def test_concurrent_copies_of_one_event_count_once(record: SessionService)
     await together(
         [record.update_token_usage("s", event_id="e", input_tokens=7) for _ in range(20)]
     )
-    assert (await record.usage("s")).totals == UsageTotals(calls=1, input_tokens=7)
+    assert (await record.usage("s")).totals == UsageTotals(
+        calls=1, input_tokens=7, unpriced_calls=1
+    )
 
 
 async def test_rivals_for_one_event_leave_one_winner(record: SessionService) -> None:
@@ -139,19 +143,29 @@ async def test_usage_is_told_apart_by_model(record: SessionService) -> None:
     usage = await record.usage("s")
     assert (usage.session_id, usage.turns) == ("s", 2)
     assert set(usage.models) == {
-        ModelUsage(provider="", model="", totals=UsageTotals(1, 1_000)),
-        ModelUsage(provider="azure", model="gpt-4o", totals=UsageTotals(1, 10)),
+        ModelUsage(
+            provider="", model="", totals=UsageTotals(1, input_tokens=1_000, unpriced_calls=1)
+        ),
+        ModelUsage(
+            provider="azure",
+            model="gpt-4o",
+            totals=UsageTotals(1, input_tokens=10, cost_nanousd=25_000),
+        ),
         ModelUsage(
             provider="openai",
             model="gpt-4o",
-            totals=UsageTotals(calls=2, input_tokens=101, output_tokens=5),
+            totals=UsageTotals(2, input_tokens=101, output_tokens=5, cost_nanousd=302_500),
         ),
     }
 
 
 counts = st.integers(0, TOKENS_MAX)
 calls = st.fixed_dictionaries(
-    {"input_tokens": counts, "output_tokens": counts, "cost_nanousd": st.integers(0, 10**12)},
+    {
+        "input_tokens": counts,
+        "output_tokens": counts,
+        "cost_nanousd": st.none() | st.integers(0, 10**12),
+    },
     optional={"model": st.sampled_from(["m", "n"]), "provider": st.sampled_from(["p", "q"])},
 )
 
@@ -168,7 +182,7 @@ async def test_every_total_is_the_sum_of_the_entries(
     ((calls, *sums),) = place.execute(f"{SUMS} WHERE session_id = '{session.id}'")
     assert usage.totals == UsageTotals(calls, *map(int, sums))
     by_model = [model.totals for model in usage.models]
-    for field in ("calls", "input_tokens", "output_tokens", "cost_nanousd"):
+    for field in UsageTotals._fields:
         assert getattr(usage.totals, field) == sum(getattr(part, field) for part in by_model)
 
 

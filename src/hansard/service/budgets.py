@@ -185,7 +185,7 @@ class Budgets(Turns):
     async def list_holds(
         self, *, state: str = "unknown", limit: int = 100, cursor: str | None = None
     ) -> Page[Hold]:
-        """Return a page of holds in a state, oldest first."""
+        """Return a page of holds in a state, by call."""
         check_limit(limit)
         if state not in HOLD_STATES:
             raise InvalidInput(

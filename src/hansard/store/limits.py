@@ -155,7 +155,7 @@ def list_holds(tx: Tx, actor: Actor, state: str, *, after: str, limit: int) -> l
     own = {} if _sees_all(actor) else {"owner": actor.owner}
     rows = tx.rows(
         "hold_list",
-        [*own],
+        [*own, *(["pending"] if state in OPEN_STATES else [])],
         tenant_id=actor.tenant_id,
         state=state,
         after=after,

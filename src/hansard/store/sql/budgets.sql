@@ -118,16 +118,17 @@ WHERE tenant_id = :tenant_id AND call_id = :call_id;
 -- name: hold_expire
 -- Holds of which nobody will hear any more.
 UPDATE holds SET state = 'unknown'
-WHERE state = 'open' AND expires_at_us < :now_us
+WHERE state IN ('open', 'unknown') AND state = 'open' AND expires_at_us < :now_us
 RETURNING tenant_id, call_id;
 
 -- name: hold_list
--- Holds of a tenant in one state, oldest first.
+-- Holds of a tenant in one state, by call; an index has those that are pending.
 SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
     amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
     ended_at_us
 FROM holds
 WHERE tenant_id = :tenant_id AND state = :state AND call_id > :after
+AND state IN ('open', 'unknown') -- if pending
 AND owner = :owner -- if owner
 ORDER BY call_id
 LIMIT :limit;
