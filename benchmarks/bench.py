@@ -45,10 +45,19 @@ class Amounts:
     sessions: int = 200_000
     document: int = 200_000
     few_sessions: int = 1_000
+    entries: int = 5_000_000
+    few_entries: int = 50_000
 
 
 QUICK = Amounts(
-    rounds=1, seconds=0.3, history=1_000, sessions=2_000, document=2_000, few_sessions=100
+    rounds=1,
+    seconds=0.3,
+    history=1_000,
+    sessions=2_000,
+    document=2_000,
+    few_sessions=100,
+    entries=50_000,
+    few_entries=20_000,
 )
 
 

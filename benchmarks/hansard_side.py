@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import hansard
 from benchmarks.children import Sample
 from benchmarks.turns import MESSAGES, USAGE, session_id
-from hansard import SessionService
+from hansard.compose import open_database
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class OpenRecord:
 
     def __init__(self, *, url: str) -> None:
         self._runner = asyncio.Runner()
-        self.record: SessionService = hansard.open(url)
+        self.record = open_database(url)
 
     def __enter__(self) -> Self:
         self.run(self.record.__aenter__())
@@ -60,14 +60,19 @@ class Appends(OpenRecord):
         return Sample(sum(counts), time.perf_counter() - start, time.process_time() - cpu)
 
     async def _call(self, number: int, until: float) -> int:
-        target = session_id(number % self._sessions)
+        """Append to the caller's own sessions in turn; where there are fewer, callers share."""
+        numbers = range(number % self._sessions, self._sessions, self._callers)
+        targets = [session_id(target) for target in numbers]
         first = time.time_ns()
         done = 0
         while time.perf_counter() < until:
-            turn_id = f"turn-{number}-{first + done}"
-            await self.record.append_turn(target, MESSAGES, usage=[USAGE], turn_id=turn_id)
+            await self.append(targets[done % len(targets)], f"turn-{number}-{first + done}")
             done += 1
         return done
+
+    async def append(self, session_id: str, turn_id: str) -> None:
+        """Record one turn."""
+        await self.record.append_turn(session_id, MESSAGES, usage=[USAGE], turn_id=turn_id)
 
 
 async def create_sessions(url: str, count: int) -> None:

@@ -11,7 +11,17 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import appends, documents, history, http_cost, listing, rivals
+from benchmarks import (
+    appends,
+    budgets,
+    documents,
+    history,
+    http_cost,
+    listing,
+    pricing,
+    reports,
+    rivals,
+)
 from benchmarks.bench import QUICK, Amounts, Bench, Measure, Row
 from benchmarks.machine import describe
 
@@ -24,6 +34,9 @@ GROUPS: Mapping[str, Measure] = {
     "history": history.rows,
     "http": http_cost.rows,
     "list": listing.rows,
+    "budgets": budgets.rows,
+    "pricing": pricing.rows,
+    "reports": reports.rows,
     "documents": documents.rows,
     "rivals": rivals.rows,
 }
