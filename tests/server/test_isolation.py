@@ -108,7 +108,7 @@ HOLD = NewHold(
     output_pico_per_token=1,
     output_tokens=1,
     least_output_tokens=None,
-    expires_at_us=0,
+    expires_at_us=2**52,
 )
 
 THUMB = make_feedback(
