@@ -26,8 +26,19 @@ _PURPOSES: Final = {
     "since JSON types reorder keys and rewrite numbers.",
     "turns": "One row for each turn. `content_hash` tells whether a turn that is sent again is "
     "the same; `receipt` is what its sender was told, and is told again.",
-    "usage_entries": "One row for each model call; rows are only ever added.",
-    "model_usage": "Sums of `usage_entries` by model, kept in the transaction that adds an entry.",
+    "usage_entries": "One row for each model call; rows are only ever added. They outlive their "
+    "session, which is then called `<session_id>~<ULID>`; calls of no session have none.",
+    "session_usage": "Sums of `usage_entries` by session and hour, kept in the transaction that "
+    "adds an entry. `lane` 0 is of imports; writers that share no session have lanes of their own.",
+    "hourly_usage": "The same by hour for the whole tenant.",
+    "budgets": "One row for each limit. `subject` is `*` for each owner (agent, session, key) by "
+    "itself.",
+    "budget_windows": "What is held and spent of a budget in one window, by one subject.",
+    "budget_alerts": "One row for each threshold that was crossed; once in a window.",
+    "holds": "One row for each call that was admitted, from before it is made. `debits` lists, as "
+    "JSON, which windows it takes from.",
+    "price_versions": "One row for each document of prices that was imported, for one tenant or "
+    "(`tenant_id` empty) for all.",
     "events": "One row for each change of a session; `number` is the version after it.",
     "imports": "Where an imported session came from; the unique key lets a document in once. "
     "`owner` is empty, not absent, where there is none, so that the key holds there too.",

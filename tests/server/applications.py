@@ -17,7 +17,7 @@ from hansard.server.app import create_app, key_service
 from hansard.server.edge import Edge
 from hansard.server.serve import DrainingServer
 from hansard.service.keys import KeyService
-from hansard.settings import AccessSettings, LimitSettings, ServerSettings, Settings
+from hansard.settings import AccessSettings, ChatSettings, LimitSettings, ServerSettings, Settings
 
 QUIET = Settings(server=ServerSettings(log_level="error"))
 
@@ -45,10 +45,19 @@ async def started(app: Edge) -> AsyncIterator[Edge]:
 
 @asynccontextmanager
 async def application(
-    url: str, *, access: AccessSettings | None = None, limits: LimitSettings | None = None
+    url: str,
+    *,
+    access: AccessSettings | None = None,
+    limits: LimitSettings | None = None,
+    chat: ChatSettings | None = None,
 ) -> AsyncIterator[Edge]:
     """Give a started application on a database."""
-    settings = replace(QUIET, access=access or AccessSettings(), limits=limits or LimitSettings())
+    settings = replace(
+        QUIET,
+        access=access or AccessSettings(),
+        limits=limits or LimitSettings(),
+        chat=chat or ChatSettings(),
+    )
     async with started(create_app(open_database(url), settings)) as app:
         yield app
 

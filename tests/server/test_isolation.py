@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from hansard.core.actors import SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS, Actor
 from hansard.core.budgets import NewHold
 from hansard.core.feedback import make_feedback
 from hansard.server.endpoints import ENDPOINTS
-from hansard.settings import AccessSettings
+from hansard.settings import AccessSettings, ChatSettings
 from hansard.store import feedback
 from tests.places import Place
 from tests.samples import dialogue
@@ -90,6 +91,10 @@ NAMES_NONE = {
     ("POST", "/v1/feedback"),
     ("GET", "/v1/feedback"),
     ("GET", "/v1/feedback/stats"),
+    ("GET", "/v1/usage"),
+    ("GET", "/v1/usage/export"),
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/v1/models"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
@@ -148,10 +153,11 @@ class People:
 
 
 @pytest.fixture
-async def people(record_url: str) -> AsyncIterator[People]:
+async def people(record_url: str, tmp_path: Path) -> AsyncIterator[People]:
+    chat = ChatSettings(script="echo", spool=str(tmp_path / "spool"))
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(
-            application(record_url, access=AccessSettings(auth="key"))
+            application(record_url, access=AccessSettings(auth="key"), chat=chat)
         )
 
         async def enter(tenant: str, owner: str, *scopes: str) -> httpx.AsyncClient:
@@ -303,6 +309,37 @@ async def test_list_shows_only_what_is_in_reach(people: People) -> None:
     assert await ids(people.bob, "&owner=alice") == []
     assert await ids(people.bob, "&search=secret") == []
     assert await ids(people.stranger) == ["u"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_chat_with_a_session_of_another_is_not_found(people: People, stream: bool) -> None:
+    before = people.place.dump()
+    body = {"messages": dialogue(1), "session_id": "s", "stream": stream}
+    answer = await people.bob.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 404
+    assert people.place.dump() == before
+
+
+async def test_chat_of_another_tenant_has_a_session_of_its_own(people: People) -> None:
+    before = (await people.alice.get("/v1/sessions/s")).json()
+    body = {"messages": dialogue(1, "other"), "session_id": "s"}
+    assert (await people.stranger.post("/v1/chat/completions", json=body)).is_success
+    assert (await people.alice.get("/v1/sessions/s")).json() == before
+    told = (await people.stranger.get("/v1/sessions/s")).json()["messages"]
+    assert [message["content"] for message in told] == ["other 0", "other 0"]
+
+
+async def test_usage_is_reported_as_far_as_one_may_see(people: People) -> None:
+    for client in (people.bob, people.auditor, people.stranger):
+        body = {"messages": dialogue(1)}
+        assert (await client.post("/v1/chat/completions", json=body)).is_success
+    for client, calls in (
+        (people.alice, 0),
+        (people.bob, 1),
+        (people.auditor, 2),
+        (people.stranger, 1),
+    ):
+        assert (await client.get("/v1/usage")).json()["totals"]["calls"] == calls
 
 
 async def test_cursor_of_another_is_refused(people: People) -> None:
