@@ -37,8 +37,6 @@ _PURPOSES: Final = {
     "budget_alerts": "One row for each threshold that was crossed; once in a window.",
     "holds": "One row for each call that was admitted, from before it is made. `debits` lists, as "
     "JSON, which windows it takes from.",
-    "price_versions": "One row for each document of prices that was imported, for one tenant or "
-    "(`tenant_id` empty) for all.",
     "events": "One row for each change of a session; `number` is the version after it.",
     "imports": "Where an imported session came from; the unique key lets a document in once. "
     "`owner` is empty, not absent, where there is none, so that the key holds there too.",

@@ -224,15 +224,13 @@ def _so_far(events: AgentRunEvents[Any]) -> list[dict[str, Any]]:
 
 def _failed(account: TurnAccount, error: Exception) -> AgentFailed:
     """Say what broke, but not with words that may be anybody's."""
-    code, status = "agent_failed", _INTERNAL_ERROR
+    text = f"the agent failed with {type(error).__name__}"
     match error:
-        case ModelHTTPError(status_code=told):
-            code, status = "upstream_refused", told
+        case ModelHTTPError(status_code=status):
+            return account.failed(UpstreamFailed(text, code="upstream_refused"), status=status)
         case ModelTimeoutError() | TimeoutError():
-            code, status = "upstream_timeout", GATEWAY_TIMEOUT
-        case AgentRunError():
-            status = BAD_GATEWAY
+            late = UpstreamFailed(text, code="upstream_timeout")
+            return account.failed(late, status=GATEWAY_TIMEOUT)
         case _:
-            pass
-    said = UpstreamFailed(f"the agent failed with {type(error).__name__}", code=code)
-    return account.failed(said, status=status)
+            status = BAD_GATEWAY if isinstance(error, AgentRunError) else _INTERNAL_ERROR
+            return account.failed(UpstreamFailed(text, code="agent_failed"), status=status)
