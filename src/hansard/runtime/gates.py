@@ -116,10 +116,11 @@ class TurnGate:
         async def ask() -> Admission:
             return await self._record.take_hold(await self._plan_hold(plan, call_id, now_us))
 
+        is_asked = not self._keeper.patience.is_lost
         try:
             admission = await self._keeper.patience.wait(ask)
         except Unavailable as error:
-            self._go_on_without(call_id, error)
+            self._go_on_without(call_id, error, is_asked=is_asked)
             return Grant(call_id=call_id)
         self._keeper.budgeted.note(self._record.actor.tenant_id, is_budgeted=admission.is_budgeted)
         self.granted.append(call_id)
@@ -148,14 +149,16 @@ class TurnGate:
             expires_at_us=now_us + self._keeper.hold_us,
         )
 
-    def _go_on_without(self, call_id: str, error: Unavailable) -> None:
+    def _go_on_without(self, call_id: str, error: Unavailable, *, is_asked: bool) -> None:
         """Let a call pass that has no hold, if that is allowed."""
+        is_budgeted = self._record.actor.tenant_id in self._keeper.budgeted
+        if not is_budgeted and not self._keeper.is_record_required:
+            self.granted.append(call_id)
+            return
+        if is_asked:
+            self.doubtful.append(call_id)
         if self._keeper.is_record_required:
-            self.doubtful.append(call_id)
             raise Unavailable("the call cannot be recorded", code="record_unavailable") from error
-        if self._record.actor.tenant_id in self._keeper.budgeted:
-            self.doubtful.append(call_id)
-            raise Unavailable(
-                "what is left of the budget cannot be found out", code="budget_unavailable"
-            ) from error
-        self.granted.append(call_id)
+        raise Unavailable(
+            "what is left of the budget cannot be found out", code="budget_unavailable"
+        ) from error

@@ -69,8 +69,9 @@ class SpoolFolder:
         """Give the place up; what still waits in it is another process's from now on."""
         if self._lock is None:
             return
-        if not any(self._files(self._own)):
-            _remove_folder(self._own)
+        with suppress(OSError):  # an empty folder that stays is the next process's to remove
+            if not any(self._files(self._own)):
+                _remove_folder(self._own)
         os.close(self._lock)
         self._lock = None
 

@@ -64,9 +64,13 @@ def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:
     """
     if settings.upstream is not None:
         from hansard.runtime.agents.upstream import Upstream
+        from hansard.runtime.agents.upstream_answers import UpstreamLimits
 
         provider = settings.provider or book.provider_of(settings.upstream)
-        return Upstream(settings.upstream, api_key=settings.upstream_key, provider=provider)
+        limits = UpstreamLimits(total_s=settings.turn_deadline_s)
+        return Upstream(
+            settings.upstream, api_key=settings.upstream_key, provider=provider, limits=limits
+        )
     if settings.agent is not None:
         try:
             from hansard.runtime.agents.pydantic_ai import PydanticAgent
