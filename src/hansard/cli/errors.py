@@ -29,13 +29,15 @@ EXIT_CODES: Final[dict[type[HansardError], int]] = {
     Corrupt: EXIT_INTEGRITY,
 }
 
+EXIT_CODES_BY_CODE: Final = {"budget_exceeded": 5, "unpriced_model": 5}
+
 EXPLAINED: Final = {
     0: "done",
     1: "failed, or the record could not be reached",
     2: "wrong usage, setting or input; or a question that nobody was there to answer",
-    3: "no such session or key",
+    3: "no such session, key, budget or hold",
     4: "not allowed",
-    5: "conflict with what is recorded",
+    5: "conflict with what is recorded, or refused by a budget",
     6: "integrity: a digest, a checksum or the database is broken",
 }
 """Every exit code and what it says."""
@@ -62,7 +64,7 @@ class RecordCommand(click.Command):
 
 def exit_code(error: HansardError) -> int:
     """The exit code of an error."""
-    return EXIT_CODES.get(type(error), EXIT_ERROR)
+    return EXIT_CODES_BY_CODE.get(error.code) or EXIT_CODES.get(type(error), EXIT_ERROR)
 
 
 def report(error: HansardError, *, as_json: bool) -> None:

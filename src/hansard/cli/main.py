@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "purge": Entry("removal", "purge", "Remove the sessions that nobody touched for a while."),
     "price": Entry("prices", "price", "List, compare and import what model calls cost."),
     "usage": Entry("usage", "usage", "Show what was used, and what it cost."),
+    "budget": Entry("budgets", "budget", "Set budgets, see what is left, resolve holds."),
     "db": Entry("database", "database", "Migrate, check and back up a database."),
     "doctor": Entry("doctor", "doctor", "Check what the durability of a database rests on."),
     "key": Entry("keys", "key", "Make, list and revoke API keys."),

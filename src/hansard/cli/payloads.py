@@ -6,11 +6,13 @@ it is written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from hansard.cli.texts import json_line
+from hansard.core.budgets import FOREVER_US, Budget, BudgetState, Hold, format_amount
 from hansard.core.documents import ImportReport
 from hansard.core.durability import Finding
 from hansard.core.keys import ApiKey
@@ -180,9 +182,64 @@ def api_key(value: ApiKey) -> Payload:
     }
 
 
+def budget(value: Budget, states: Sequence[BudgetState]) -> Payload:
+    """A budget, and what is left of it now, by subject."""
+    return {
+        "budget_id": value.budget_id,
+        "scope": value.scope,
+        "subject": value.subject,
+        "window": value.period,
+        "time_zone": value.time_zone,
+        "unit": value.unit,
+        "limit": format_amount(value.unit, value.limit_amount),
+        "mode": value.mode,
+        "warn_percents": list(value.warn_percents),
+        "counts_from": _start(value.counts_from_us),
+        "created_at": format_us(value.created_at_us),
+        "updated_at": format_us(value.updated_at_us),
+        "states": [
+            {
+                "subject": state.subject,
+                "window_start": _start(state.window.start_us),
+                "resets_at": _time(state.window.end_us),
+                "spent": format_amount(value.unit, state.spent),
+                "held": format_amount(value.unit, state.held),
+                "remaining": format_amount(value.unit, state.remaining),
+            }
+            for state in states
+        ],
+    }
+
+
+def hold(value: Hold) -> Payload:
+    """What a call may cost at most, and what became of it."""
+    amount = value.amount_nanousd
+    return {
+        "call_id": value.call_id,
+        "session_id": value.session_id,
+        "turn_id": value.turn_id,
+        "owner": value.owner,
+        "provider": value.provider,
+        "model_asked": value.model_asked,
+        "amount_usd": None if amount is None else format_usd(amount),
+        "amount_tokens": value.amount_tokens,
+        "budget_ids": list(value.budget_ids),
+        "state": value.state,
+        "overrun": value.is_overrun,
+        "created_at": format_us(value.created_at_us),
+        "expires_at": format_us(value.expires_at_us),
+        "ended_at": _time(value.ended_at_us),
+    }
+
+
 def finding(value: Finding) -> Payload:
     """One thing that durability rests on."""
     return {"name": value.name, "severity": value.severity, "detail": value.detail}
+
+
+def _start(value_us: int) -> str | None:
+    """When a window begins; None for the one that has always been."""
+    return None if value_us == FOREVER_US else format_us(value_us)
 
 
 def _time(value_us: int | None) -> str | None:
