@@ -47,6 +47,7 @@ class Amounts:
     few_sessions: int = 1_000
     entries: int = 5_000_000
     few_entries: int = 50_000
+    turns: int = 10_000
 
 
 QUICK = Amounts(
@@ -58,6 +59,7 @@ QUICK = Amounts(
     few_sessions=100,
     entries=50_000,
     few_entries=20_000,
+    turns=500,
 )
 
 

@@ -9,12 +9,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_MAX_S = 30
+START_MAX_S = 60
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -37,43 +37,64 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def resident(pid: int) -> float:
+    """The memory that a process holds, in megabytes."""
+    return _status(pid, "VmRSS")
+
+
 def peak_resident(pid: int | str = "self") -> float:
     """The most memory that a process ever held, in megabytes.
 
     Not ``ru_maxrss``: a child inherits its parent's.
     """
+    return _status(pid, "VmHWM")
+
+
+def _status(pid: int | str, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError("/proc does not tell the memory held")
 
 
 @contextmanager
-def serve(url: str) -> Iterator[Server]:
+def serve(url: str, *options: str) -> Iterator[Server]:
     """Run Hansard on a database."""
-    port = _free_port()
-    command = ["-m", "hansard.cli", "serve", "--database", url, "--port", str(port)]
-    with _running([sys.executable, *command], port) as server:
+    port = free_port()
+    command = ["-m", "hansard.cli", "serve", "--database", url, "--port", str(port), *options]
+    with running([sys.executable, *command], port) as server:
         yield server
 
 
 @contextmanager
-def serve_bare() -> Iterator[Server]:
-    """Run the bare app on the same uvicorn."""
-    port = _free_port()
-    command = ["-m", "uvicorn", "benchmarks.bare_asgi:app", "--port", str(port)]
+def serve_bare(app: str = "benchmarks.bare_asgi:app") -> Iterator[Server]:
+    """Run an app of ours on the same uvicorn."""
+    port = free_port()
+    command = ["-m", "uvicorn", app, "--port", str(port)]
     how = ["--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-server-header"]
     quiet = ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
-    with _running([sys.executable, *command, *how, *quiet], port) as server:
+    with running([sys.executable, *command, *how, *quiet], port) as server:
         yield server
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[Server]:
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+def running(
+    command: list[str],
+    port: int,
+    *,
+    path: str = "/livez",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run a server while it is needed, from when it answers at a path."""
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         deadline = time.monotonic() + START_MAX_S
-        while not _answers(port):
+        while not _answers(f"http://127.0.0.1:{port}{path}"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"did not start: {command}")
             time.sleep(0.05)
@@ -83,14 +104,15 @@ def _running(command: list[str], port: int) -> Iterator[Server]:
         process.wait()
 
 
-def _answers(port: int) -> bool:
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez"):
+        with urllib.request.urlopen(url):
             return True
     except (urllib.error.URLError, ConnectionError):
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

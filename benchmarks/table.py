@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import (
     appends,
     budgets,
+    chat,
     documents,
     history,
     http_cost,
@@ -34,6 +35,7 @@ GROUPS: Mapping[str, Measure] = {
     "history": history.rows,
     "http": http_cost.rows,
     "list": listing.rows,
+    "chat": chat.rows,
     "budgets": budgets.rows,
     "pricing": pricing.rows,
     "reports": reports.rows,
