@@ -17,14 +17,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 
-from msgspec.structs import astuple
-
 from hansard import Actor, Message, Session, TurnReceipt
 from hansard.core.digest import chain
 from hansard.core.events import Event
 from hansard.core.sessions import Verification
 from hansard.core.strict_json import canonicalize
-from hansard.core.usage import NewUsage, UsageEntry, UsageTotals
+from hansard.core.usage import NewUsage, UsageEntry, UsageTotals, charge, unpriced
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.verification import verify
 from hansard.store import events, messages, sessions, turns, usage
@@ -155,9 +153,11 @@ def _positions(spans: Iterable[tuple[int | None, int | None]]) -> list[int]:
 
 
 def _calls(entries: Iterable[NewUsage]) -> list[tuple[object, ...]]:
-    said = len(NewUsage.__struct_fields__)  # without what the record adds
-    return sorted(astuple(entry)[:said] for entry in entries)
+    """What was said of each call, without what the record adds."""
+    said = [name for name in NewUsage.__struct_fields__ if name != "confidence"]
+    return sorted(tuple(getattr(entry, name) for name in said) for entry in entries)
 
 
 def _sum(entries: Iterable[NewUsage]) -> UsageTotals:
-    return reduce(UsageTotals.plus, entries, UsageTotals())
+    totals = [charge(entry, 0, unpriced).totals() for entry in entries]
+    return reduce(UsageTotals.plus, totals, UsageTotals())

@@ -13,7 +13,7 @@ import apsw
 from hansard.clock import now_us
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import Runner
-from hansard.store import turns
+from hansard.store.batches import batch
 from hansard.store.bulletin import Bulletin
 from hansard.store.database import Database, Row
 from hansard.store.migrate import migrate
@@ -76,18 +76,16 @@ def open_on(disk: Disk, level: str = "FULL") -> DiskConnection:
 
 def serve_on(disk: Disk) -> DatabaseSessions:
     """Give the record on a disk; to be opened."""
-    return DatabaseSessions(
-        Runner(lambda: Database(DiskEngine(disk), turns.batch, secret=bytes(32)))
-    )
+    return DatabaseSessions(Runner(lambda: Database(DiskEngine(disk), batch, secret=bytes(32))))
 
 
-def append_all(connection: DiskConnection, history: History, batch: list[Sent]) -> None:
+def append_all(connection: DiskConnection, history: History, turns: list[Sent]) -> None:
     """Send turns in one transaction, and note what is answered."""
-    appends = [make_append(sent) for sent in batch]
+    appends = [make_append(sent) for sent in turns]
     outcomes = connection.run(
-        lambda tx: turns.batch(tx, appends, sure=False, wait=False), read_only=False
+        lambda tx: batch(tx, appends, sure=False, wait=False).outcomes, read_only=False
     )
-    for sent, outcome in zip(batch, outcomes, strict=True):
+    for sent, outcome in zip(turns, outcomes, strict=True):
         assert outcome.error is None
         history.acknowledge(sent, outcome.value)
 

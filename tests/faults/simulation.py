@@ -169,6 +169,7 @@ class SimulatedTx:
     """Implements ``Tx``: reads at once, writes when it commits."""
 
     dialect: Dialect = "postgres"  # whose ways are simulated; the text is SQLite's
+    lane = 1
 
     def __init__(self, world: World, breaks_at: int | None) -> None:
         self.made: list[Key] = []

@@ -11,7 +11,7 @@ from hansard.clock import now_us
 from hansard.compose import open_database, sqlite_path
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import Runner
-from hansard.store import turns
+from hansard.store.batches import batch
 from hansard.store.database import Database
 from hansard.store.migrate import load_migrations, migrate
 from hansard.store.opening import make_engine
@@ -54,7 +54,7 @@ def _older(url: str) -> DatabaseSessions:
         Runner(
             lambda: Database(
                 make_engine(_place(url), deadline_s=DEADLINE_S),
-                turns.batch,
+                batch,
                 secret=bytes(32),
             )
         )

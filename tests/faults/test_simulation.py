@@ -20,7 +20,8 @@ from hansard import Actor, Conflict, NotFound, Unavailable
 from hansard.clock import now_us
 from hansard.core.sessions import SessionChanges
 from hansard.core.strict_json import loads
-from hansard.store import events, messages, sessions, turns
+from hansard.store import events, messages, sessions
+from hansard.store.batches import batch
 from hansard.store.database import Tx
 from hansard.store.jobs import DEFERRED, Outcome
 from hansard.store.migrate import migrate
@@ -155,7 +156,7 @@ class Schedule:
         appends = [call.append for call in calls]
         try:
             outcomes = self.world.transact(
-                lambda tx: turns.batch(tx, appends, sure=alone, wait=alone)
+                lambda tx: batch(tx, appends, sure=alone, wait=alone).outcomes
             )
         except Unavailable as error:
             return [Outcome(error=error)] * len(calls)
