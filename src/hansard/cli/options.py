@@ -18,7 +18,16 @@ Command = Callable[..., Any]
 
 RECORD: Final = ("record",)
 PRICES: Final = ("record", "prices")
-SERVER: Final = ("record", "server", "access", "limits", "chat", "alerts", "prices")
+SERVER: Final = (
+    "record",
+    "server",
+    "access",
+    "limits",
+    "chat",
+    "alerts",
+    "prices",
+    "telemetry",
+)
 
 
 def takes_settings(

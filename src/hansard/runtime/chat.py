@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from hansard.core.errors import HansardError, LimitReached, Unavailable
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.gates import GateKeeper, Prices
+from hansard.runtime.observers import Observer
 from hansard.runtime.patience import Patience
 from hansard.runtime.queues import SessionQueues
 from hansard.runtime.recorder import Recorder
@@ -60,6 +61,7 @@ class Chat:
         prices: Gives the prices of a record's tenant.
         spool: Folder for turns that the record does not take yet.
         is_record_required: Call no model without a hold.
+        observers: Told how turns go.
         log: Told of what is spooled.
         tell_crash: Called with a turn's id and an error that nobody foresaw.
     """
@@ -73,6 +75,7 @@ class Chat:
         spool: Path,
         limits: ChatLimits,
         is_record_required: bool,
+        observers: Sequence[Observer] = (),
         log: FilteringBoundLogger,
         tell_crash: Callable[[str, Exception], None],
     ) -> None:
@@ -94,6 +97,7 @@ class Chat:
             ),
             recorder=self._recorder,
             patience=patience,
+            observers=observers,
             turn_max_s=limits.turn_s,
             drain_s=limits.left_s,
         )

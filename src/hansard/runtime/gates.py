@@ -8,13 +8,16 @@ budget is known that could say no, and the operator did not demand a record.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from hansard.core.budgets import Admission, BudgetWarning, NewHold
 from hansard.core.errors import Unavailable
 from hansard.core.ids import NOISE, make_ulid
 from hansard.core.prices import PICO_PER_NANO, PriceBook
+from hansard.core.usage import Pricing, unpriced
 from hansard.runtime.agents.protocol import CallPlan, Grant
+from hansard.runtime.observers import Watch
 from hansard.runtime.patience import Patience
 from hansard.service.sessions import DatabaseSessions
 
@@ -79,6 +82,7 @@ class TurnGate:
 
     Attributes:
         granted: Ids of the calls that were let through.
+        pricing: Says what calls cost, once one was asked for.
         doubtful: Ids of calls that were not, but may hold something all the same.
         warnings: Thresholds of budgets that they crossed.
     """
@@ -92,8 +96,10 @@ class TurnGate:
         turn_id: str,
         agent: str,
         is_clamped: bool,
+        watch: Watch,
     ) -> None:
         self.granted: list[str] = []
+        self.pricing: Pricing = unpriced
         self.doubtful: list[str] = []
         self.warnings: list[BudgetWarning] = []
         self._keeper = keeper
@@ -102,6 +108,7 @@ class TurnGate:
         self._turn_id = turn_id
         self._agent = agent
         self._is_clamped = is_clamped
+        self._watch = watch
 
     async def __call__(self, plan: CallPlan) -> Grant:
         """Take a hold for a call.
@@ -120,16 +127,26 @@ class TurnGate:
         try:
             admission = await self._keeper.patience.wait(ask)
         except Unavailable as error:
-            self._go_on_without(call_id, error, is_asked=is_asked)
-            return Grant(call_id=call_id)
+            self._check_goes_without(call_id, error, is_asked=is_asked)
+            return self._grant(plan, call_id)
         self._keeper.budgeted.note(self._record.actor.tenant_id, is_budgeted=admission.is_budgeted)
-        self.granted.append(call_id)
         self.warnings += admission.warnings
-        output_tokens = admission.output_tokens if admission.is_budgeted else None
-        return Grant(call_id=call_id, output_tokens=output_tokens)
+        return self._grant(
+            plan, call_id, admission.output_tokens if admission.is_budgeted else None
+        )
+
+    def _grant(self, plan: CallPlan, call_id: str, output_tokens: int | None = None) -> Grant:
+        self.granted.append(call_id)
+        return Grant(
+            call_id=call_id,
+            output_tokens=output_tokens,
+            headers=self._watch.call_began(call_id, plan),
+            ended=partial(self._watch.call_ended, call_id),
+        )
 
     async def _plan_hold(self, plan: CallPlan, call_id: str, now_us: int) -> NewHold:
         book = await self._keeper.prices(self._record)
+        self.pricing = book.price
         bound = book.bound(plan.provider, plan.model, now_us)
         input_tokens = plan.input_tokens_bound
         pico = bound and input_tokens * bound.input_pico_per_token + bound.request_pico
@@ -149,11 +166,10 @@ class TurnGate:
             expires_at_us=now_us + self._keeper.hold_us,
         )
 
-    def _go_on_without(self, call_id: str, error: Unavailable, *, is_asked: bool) -> None:
+    def _check_goes_without(self, call_id: str, error: Unavailable, *, is_asked: bool) -> None:
         """Let a call pass that has no hold, if that is allowed."""
         is_budgeted = self._record.actor.tenant_id in self._keeper.budgeted
         if not is_budgeted and not self._keeper.is_record_required:
-            self.granted.append(call_id)
             return
         if is_asked:
             self.doubtful.append(call_id)

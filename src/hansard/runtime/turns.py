@@ -9,7 +9,7 @@ a while, so that what is billed is recorded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -32,6 +32,7 @@ from hansard.runtime.agents.protocol import (
 from hansard.runtime.deliveries import Delivery
 from hansard.runtime.gates import GateKeeper, TurnGate
 from hansard.runtime.histories import Bodies, Prompt, prepare
+from hansard.runtime.observers import CALLERS_ERRORS, Observer, TurnEnd, TurnStart, Watches
 from hansard.runtime.patience import Patience
 from hansard.runtime.queues import SessionQueues
 from hansard.runtime.recorder import Recorder
@@ -80,6 +81,7 @@ class Tools(NamedTuple):
     keeper: GateKeeper
     recorder: Recorder
     patience: Patience
+    observers: Sequence[Observer]
     turn_max_s: float
     drain_s: float
 
@@ -100,6 +102,7 @@ class Turn:
     Attributes:
         is_stream: The client takes a stream of events.
         delivery: What the client gets.
+        watches: Told how it goes.
     """
 
     def __init__(self, tools: Tools, asked: Asked) -> None:
@@ -112,6 +115,7 @@ class Turn:
         self.turn_id = "turn_" + make_ulid(self._at_us, NOISE)
         model = asked.body.get("model")
         self._model = model if isinstance(model, str) else None
+        self.watches = Watches(tools.observers, self._start())
         self._gate = TurnGate(
             tools.keeper,
             asked.record,
@@ -119,6 +123,7 @@ class Turn:
             turn_id=self.turn_id,
             agent=tools.agent.name,
             is_clamped=asked.is_clamped,
+            watch=self.watches,
         )
         writer = AnswerWriter(
             completion_id=f"chatcmpl-{self.turn_id}",
@@ -128,6 +133,10 @@ class Turn:
         self.delivery = Delivery(asked.body, writer, self._gate.warnings)
         self._stage = _Stage.WAITING
         self._stopped: AgentFailed | None = None
+        self._given: Bodies = []
+        self._end: Completed | AgentFailed | None = None
+        self._error: HansardError | None = None
+        self._is_released = False
         self._is_left = False
         self._timers: list[asyncio.TimerHandle] = []
         self._task: asyncio.Task[Any] | None = None
@@ -141,14 +150,15 @@ class Turn:
             async with nullcontext() if session_id is None else self._tools.queues.place(key):
                 await self._answer(await self._prepare())
         except (HansardError, AgentFailed) as error:
-            self.delivery.fail(error)
+            self._fail(error)
         except asyncio.CancelledError:
             if not self._end_stop():
                 raise
             assert self._stopped is not None
-            self.delivery.fail(self._stopped)
+            self._fail(self._stopped)
         finally:
             self._stage = _Stage.OVER
+            self.watches.ended(self._told())
             for timer in self._timers:
                 timer.cancel()
 
@@ -217,9 +227,9 @@ class Turn:
 
     async def _answer(self, prompt: Prompt | None) -> None:
         """Ask the agent, record what came of it, and let the client know the end."""
-        messages = self._sent if prompt is None else prompt.messages
+        self._given = self._sent if prompt is None else prompt.messages
         request = Request(
-            body={**self._asked.body, "messages": messages},
+            body={**self._asked.body, "messages": self._given},
             gate=self._gate,
             stream=self.is_stream,
             headers=self._asked.headers,
@@ -234,6 +244,7 @@ class Turn:
             raise
         await self._record(prompt, completed)
         self.delivery.release()
+        self._is_released = True
 
     async def _ask(self, request: Request) -> Completed:
         self._stage = _Stage.ASKING
@@ -279,6 +290,7 @@ class Turn:
 
     async def _record(self, prompt: Prompt | None, end: Completed | AgentFailed) -> None:
         """Record the turn, or spool it; nothing at all if no call was let through."""
+        self._end = end
         asked, gate = self._asked, self._gate
         new: Bodies = []
         sent: Bodies | None = None
@@ -307,8 +319,46 @@ class Turn:
     def _status(self, end: Completed | AgentFailed) -> str:
         if isinstance(end, Completed):
             return "completed"
-        is_interrupted = self._stopped is not None and isinstance(self._stopped.error, Unavailable)
-        return "interrupted" if is_interrupted else "failed"
+        return "interrupted" if self._is_interrupted else "failed"
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return self._stopped is not None and isinstance(self._stopped.error, Unavailable)
+
+    def _fail(self, error: HansardError | AgentFailed) -> None:
+        self._error = error.error if isinstance(error, AgentFailed) else error
+        self.delivery.fail(error)
+
+    def _start(self) -> TurnStart:
+        asked = self._asked
+        return TurnStart(
+            turn_id=self.turn_id,
+            tenant_id=asked.record.actor.tenant_id,
+            session_id=asked.session_id,
+            agent=self._tools.agent.name,
+            model=self._model,
+            is_stream=self.is_stream,
+            at_us=self._at_us,
+            headers=asked.headers,
+        )
+
+    def _told(self) -> TurnEnd:
+        """How it ended, for those who watch."""
+        end, error = self._end, self._error
+        status = "completed" if self._is_released else "failed"
+        if error is not None and self._is_interrupted:
+            status = "interrupted"
+        elif isinstance(error, CALLERS_ERRORS):
+            status = "refused"
+        return TurnEnd(
+            status=status,
+            error=None if self._is_released else error.code if error else "crashed",
+            calls=end.calls if end else (),
+            pricing=self._gate.pricing,
+            sent=self._given,
+            said=end.messages if end else (),
+            finish_reason=end.finish_reason if isinstance(end, Completed) else "",
+        )
 
 
 def _told_by(agent: BaseException | None, stopped: AgentFailed) -> AgentFailed:

@@ -212,12 +212,18 @@ def _failed(failed: AgentFailed) -> Reply:
 
 
 def _headers(call: ChatCall, turn: Turn) -> Headers:
-    parent = _TRACE_PARENT.fullmatch(call.headers.get(b"traceparent", b""))
-    trace_id = parent[1] if parent else NOISE(16).hex().encode()
-    headers = ((b"x-turn-id", turn.turn_id.encode()), (b"x-trace-id", trace_id))
+    headers = ((b"x-turn-id", turn.turn_id.encode()), (b"x-trace-id", _trace_id(call, turn)))
     if turn.session_id is None:
         return headers
     return (*headers, (b"x-session-id", turn.session_id.encode()))
+
+
+def _trace_id(call: ChatCall, turn: Turn) -> bytes:
+    """The trace that the turn is part of: the caller's, that of who watches, or none yet."""
+    if turn.watches.trace_id is not None:
+        return turn.watches.trace_id.encode()
+    parent = _TRACE_PARENT.fullmatch(call.headers.get(b"traceparent", b""))
+    return parent[1] if parent else NOISE(16).hex().encode()
 
 
 def _headers_of(opening: Opening) -> Headers:

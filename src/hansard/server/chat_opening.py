@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hansard.core.prices import PriceBook
 from hansard.formats.prices import load_builtin
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.chat import Chat, ChatLimits
+from hansard.runtime.observers import Observer
 from hansard.server.context import Context
 from hansard.server.logs import Log, frames_of, kind_of
 from hansard.service.sessions import DatabaseSessions
@@ -20,8 +22,10 @@ from hansard.settings import ChatSettings, Settings, refuse
 SPOOL = "hansard-spool"
 
 
-async def open_chat(context: Context, agent: Agent | None) -> Chat | None:
-    """Give the chat of a server; None if nothing is to answer.
+async def open_chat(
+    context: Context, agent: Agent | None, observers: Sequence[Observer] = ()
+) -> Chat | None:
+    """Give the chat of a server, told to observers; None if nothing is to answer.
 
     Raises:
         InvalidInput: ``invalid_setting``, if the agent cannot be found.
@@ -49,6 +53,7 @@ async def open_chat(context: Context, agent: Agent | None) -> Chat | None:
             stop_s=settings.server.drain_s,
         ),
         is_record_required=chat.require_record,
+        observers=[context.metrics.chats, *observers],
         log=context.log,
         tell_crash=partial(_tell_crash, context.log),
     )

@@ -49,7 +49,12 @@ class Context:
         self._is_shared = settings.access.auth != "none"  # by tenants who do not know each other
         streams = settings.server.max_streams
         self.streams = Streams(streams, self.share_of(streams))
-        self.metrics = Metrics(record.runner, lambda: self.streams.count, lambda: self.chat)
+        self.metrics = Metrics(
+            record.runner,
+            lambda: self.streams.count,
+            lambda: self.chat,
+            by_tenant=settings.telemetry.metrics_tenant_label,
+        )
         self.chat: Chat | None = None
         self.draining = False
         self.is_local = settings.access.auth == "none" and not settings.access.insecure

@@ -8,7 +8,6 @@ and what matches none of them is ``other``.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -22,12 +21,15 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from hansard.core.names import OTHER
 from hansard.runtime.chat import Chat
 from hansard.server.budget_metrics import BudgetMetrics
+from hansard.server.chat_metrics import ChatMetrics
+from hansard.server.histograms import Durations
+from hansard.server.usage_metrics import collect_usage
 from hansard.service.threads import Runner
 
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST.encode()
-OTHER: Final = "other"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -37,25 +39,9 @@ _STORE_COUNTERS: Final = {
     "retries": "Transactions run again after a failure that undid them.",
     "conflicts": "Writes refused because of the session's present state.",
     "hold_overruns": "Calls that used more than was held for them.",
-    "model_calls": "Model calls recorded.",
-    "unpriced_calls": "Of them, those that nobody knows a price of.",
-    "cost_nanousd": "What the others cost, in 1e-9 US dollars.",
 }
-_LABELLED_COUNTERS: Final = (
-    (
-        "admissions",
-        "Calls that asked for a hold, by what became of it.",
-        "result",
-        ("admitted", "clamped", "budget_exceeded", "unpriced_model"),
-    ),
-    (
-        "tokens",
-        "Tokens of model calls recorded; input and output hold the others.",
-        "kind",
-        ("input", "cached", "cache_write", "output", "reasoning"),
-    ),
-)
-"""Counters of the store that are called ``<name>.<label>`` there."""
+_ADMISSIONS: Final = ("admitted", "clamped", "budget_exceeded", "unpriced_model")
+"""What may become of a call that asks for a hold."""
 
 
 class Metrics(Collector):
@@ -65,20 +51,29 @@ class Metrics(Collector):
         runner: Where the store is.
         streams: Gives the number of open streams.
         chat: Gives the chat, if there is one.
+        by_tenant: Tell tenants apart, where tokens and money are counted.
 
     Attributes:
         budgets: What is held, and which thresholds were told.
+        chats: Turns; an observer of the chat.
     """
 
     def __init__(
-        self, runner: Runner, streams: Callable[[], int], chat: Callable[[], Chat | None]
+        self,
+        runner: Runner,
+        streams: Callable[[], int],
+        chat: Callable[[], Chat | None],
+        *,
+        by_tenant: bool = False,
     ) -> None:
         self._runner = runner
         self._streams = streams
         self._chat = chat
         self._answers: dict[tuple[str, str, int], int] = {}
-        self._durations: dict[tuple[str, str], _Durations] = {}
+        self._durations: dict[tuple[str, str], Durations] = {}
+        self._by_tenant = by_tenant
         self.budgets = BudgetMetrics()
+        self.chats = ChatMetrics()
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -91,7 +86,7 @@ class Metrics(Collector):
         if seconds is not None:
             durations = self._durations.get((method, route))
             if durations is None:
-                durations = self._durations[method, route] = _Durations()
+                durations = self._durations[method, route] = Durations(_BOUNDS_S)
             durations.add(seconds)
 
     def write(self) -> bytes:
@@ -119,16 +114,25 @@ class Metrics(Collector):
             durations.add_metric(labels, seen.buckets(), seen.sum_s)
         yield durations
         yield GaugeMetricFamily("hansard_streams", "Event streams open.", value=self._streams())
+        yield from self.chats.collect()
         yield from _chat_gauges(self._chat())
         yield from self.budgets.collect()
-        counters = self._runner.database.counters()
+        yield from self._of_store()
+
+    def _of_store(self) -> Iterator[Metric]:
+        database = self._runner.database
+        counters = database.counters()
         for name, text in _STORE_COUNTERS.items():
             yield CounterMetricFamily(f"hansard_{name}", text, value=counters.get(name, 0))
-        for name, text, label, values in _LABELLED_COUNTERS:
-            family = CounterMetricFamily(f"hansard_{name}", text, labels=[label])
-            for value in values:
-                family.add_metric([value], counters.get(f"{name}.{value}", 0))
-            yield family
+        admissions = CounterMetricFamily(
+            "hansard_admissions",
+            "Calls that asked for a hold, by what became of it.",
+            labels=["result"],
+        )
+        for result in _ADMISSIONS:
+            admissions.add_metric([result], counters.get(f"admissions.{result}", 0))
+        yield admissions
+        yield from collect_usage(database.usage(), by_tenant=self._by_tenant)
 
 
 def _chat_gauges(chat: Chat | None) -> Iterator[Metric]:
@@ -142,25 +146,3 @@ def _chat_gauges(chat: Chat | None) -> Iterator[Metric]:
         ("spool_refused", "Turns put aside that the record did not take.", spool.refused),
     ):
         yield GaugeMetricFamily(f"hansard_{name}", text, value=value)
-
-
-class _Durations:
-    """How long requests of one kind took."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(_BOUNDS_S) + 1)
-        self.sum_s = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        self._counts[bisect_left(_BOUNDS_S, seconds)] += 1
-        self.sum_s += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Upper bounds, and how many took at most so long."""
-        names = [*map(str, _BOUNDS_S), "+Inf"]
-        total, found = 0, []
-        for name, count in zip(names, self._counts, strict=True):
-            total += count
-            found.append((name, float(total)))
-        return found

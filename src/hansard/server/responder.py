@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from hansard.core.errors import HansardError
 from hansard.core.ids import NOISE
+from hansard.core.names import OTHER
 from hansard.server.calls import Reply, Stream
 from hansard.server.errors import failure
-from hansard.server.metrics import OTHER
 
 RESPONDER: Final = "hansard.responder"
 """Where a responder lies in its ASGI scope."""

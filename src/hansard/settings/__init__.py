@@ -21,6 +21,7 @@ from hansard.settings.sections import (
     RecordSettings,
     ServerSettings,
     Settings,
+    TelemetrySettings,
     is_loopback,
     refuse,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "RecordSettings",
     "ServerSettings",
     "Settings",
+    "TelemetrySettings",
     "declared",
     "describe",
     "is_loopback",

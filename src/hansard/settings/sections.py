@@ -258,6 +258,26 @@ class PriceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """What is told of the service to those who watch it."""
+
+    metrics_tenant_label: Annotated[
+        bool,
+        About("Tell tenants apart in the metrics of tokens and money; all who scrape see them."),
+    ] = False
+    otel: Annotated[
+        bool,
+        About(
+            "Send traces and metrics of chat turns to an OpenTelemetry collector; where that is, "
+            "its own variables say (`OTEL_EXPORTER_OTLP_ENDPOINT`, …)."
+        ),
+    ] = False
+    otel_content: Annotated[
+        bool, About("Put what was said into the traces: whoever reads them reads it.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings, checked."""
 
@@ -268,6 +288,7 @@ class Settings:
     chat: ChatSettings = field(default_factory=ChatSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
 
 def refuse(name: str, reason: str) -> InvalidInput:

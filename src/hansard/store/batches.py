@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from hansard.core.budgets import Admission, Subjects
 from hansard.core.digest import GENESIS
@@ -27,19 +26,6 @@ from hansard.store.sessions import Head
 from hansard.store.turns import Append, Found, Recording, subjects_of
 
 Item = Append | AdmissionJob
-
-
-_USAGE: Final = (
-    "model_calls",
-    "tokens.input",
-    "tokens.cached",
-    "tokens.cache_write",
-    "tokens.output",
-    "tokens.reasoning",
-    "cost_nanousd",
-    "unpriced_calls",
-)
-"""Names of counters, in the order of ``UsageTotals``."""
 
 
 def batch(tx: Tx, items: Sequence[Item], *, sure: bool, wait: bool) -> Gathered:
@@ -93,12 +79,11 @@ class _Batch:
         outcomes = [self._outcome(item) for item in self.items]
         self.tx.many(*self.recording.writes(), *self.accounts.writes())
         self.tx.many(self.accounts.new_holds())
-        return Gathered(outcomes, self._tally(outcomes))
+        return Gathered(outcomes, self._tally(outcomes), self.recording.used)
 
     def _tally(self, outcomes: Sequence[Outcome]) -> Counter[str]:
-        """What to count: admissions by what became of them, overruns, and usage."""
-        tally = Counter(dict(zip(_USAGE, self.recording.added, strict=True)))
-        tally["hold_overruns"] = self.accounts.overruns
+        """What to count: admissions by what became of them, and overruns."""
+        tally = Counter({"hold_overruns": self.accounts.overruns})
         for item, outcome in zip(self.items, outcomes, strict=True):
             if isinstance(item, AdmissionJob):
                 tally[_result_of(item, outcome)] += 1

@@ -23,6 +23,7 @@ from hansard.core.errors import Conflict, HansardError, Unavailable
 from hansard.store.bulletin import Bulletin
 from hansard.store.jobs import DEFERRED, Done, Gathered, Job, Key, Lanes, Outcome
 from hansard.store.queries import Dialect
+from hansard.store.tallies import Tally, UsageTally
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -151,6 +152,7 @@ class Database:
         self.engine = engine
         self.secret = secret
         self.bulletin = Bulletin()
+        self._usage = UsageTally()
         self._batch = batch
         self._lock = threading.Lock()
         self._closed = False
@@ -209,6 +211,10 @@ class Database:
     def counters(self) -> Mapping[str, int]:
         """How many appends, batches, retries and conflicts there have been, and what they did."""
         return dict(self.engine.counters)
+
+    def usage(self) -> Tally:
+        """What the model calls used that were recorded, by tenant and model."""
+        return self._usage.read()
 
     def close(self) -> None:
         """Finish what was begun, then stop the threads.
@@ -299,6 +305,7 @@ class Database:
         """Count what happened in a batch; return the outcomes."""
         with self._lock:
             self.engine.counters.update(gathered.tally)
+            self._usage.add(gathered.usage)
         return gathered.outcomes
 
     def _finish(self, job: Job, outcome: Outcome) -> None:

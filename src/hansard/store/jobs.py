@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from hansard.core.errors import Unavailable
+from hansard.store.tallies import Tally
 
 if TYPE_CHECKING:
     from hansard.store.database import Tx
@@ -28,10 +29,15 @@ class Outcome(Struct, frozen=True):
 
 
 class Gathered(Struct, frozen=True):
-    """What a batch came to: an outcome for each item, and what to count now that it happened."""
+    """What a batch came to: an outcome for each item, and what to count now that it happened.
+
+    Attributes:
+        usage: What calls used that were not known, corrections apart.
+    """
 
     outcomes: list[Outcome]
     tally: Mapping[str, int]
+    usage: Tally
 
 
 Done = Callable[[Outcome], None]

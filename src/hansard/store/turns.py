@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import add
 from typing import Final
 
 from msgspec import Struct
@@ -25,6 +24,7 @@ from hansard.store import messages, sessions, usage
 from hansard.store.budgets import Accounts
 from hansard.store.database import ForRows, Row, Tx
 from hansard.store.sessions import Head, Key
+from hansard.store.tallies import add_totals
 from hansard.store.usage import Sums
 
 KIND_TURN = "turn.recorded"
@@ -130,13 +130,13 @@ class Recording:
     """The appends of a batch: decided one by one, written together.
 
     Attributes:
-        added: What calls used that were not known, corrections apart.
+        used: What calls used that were not known, corrections apart, by tenant and model.
     """
 
     def __init__(self, found: Found, accounts: Accounts, *, lane: int) -> None:
         self._found = found
         self._accounts = accounts
-        self.added = NO_USAGE
+        self.used: dict[tuple[str, str], UsageTotals] = {}
         self._sums = Sums(lane)
         self._messages: list[Row] = []
         self._turns: list[Row] = []
@@ -208,8 +208,10 @@ class Recording:
             added = added.plus(self._check_reversal(head, turn.reversal).totals())
         totals = head.usage.plus(added)
         self._settle(append, head, fresh, added)
-        if fresh and turn.reversal is None:
-            self.added = UsageTotals._make(map(add, self.added, added))
+        if turn.reversal is None:
+            for charged in fresh:
+                key = (head.tenant_id, charged.usage.model)
+                add_totals(self.used, key, charged.totals())
         digests = chain(head.digest, [message.canonical for message in turn.messages])
         for seq, (message, digest) in enumerate(
             zip(turn.messages, digests, strict=True), head.message_count

@@ -29,7 +29,7 @@ from hansard.core.provider_usage import Estimate, ModelCall, estimate, estimated
 from hansard.core.usage import NewUsage
 from hansard.runtime.agents.accounts import TurnAccount, is_unbilled
 from hansard.runtime.agents.chat_requests import BYTES_PER_TOKEN_BOUND
-from hansard.runtime.agents.protocol import CallPlan
+from hansard.runtime.agents.protocol import CallPlan, Grant
 
 _WEB_SEARCHES: Final = "web_searches"  # which pydantic-ai sets where a provider bills them
 
@@ -37,7 +37,7 @@ _WEB_SEARCHES: Final = "web_searches"  # which pydantic-ai sets where a provider
 class _Admitted(Struct, frozen=True):
     """A call that may be made, with the settings that it must be made with."""
 
-    call_id: str
+    grant: Grant
     plan: CallPlan
     settings: ModelSettings
     sent_bytes: int
@@ -60,6 +60,7 @@ class MeteredModel(WrapperModel):
         call = await self._admit(messages, model_settings, model_request_parameters)
         with self._noting_refusal(call):
             response = await self.wrapped.request(messages, call.settings, model_request_parameters)
+        call.grant.ended()
         self._account.calls.append(_entry(call, response))
         return response
 
@@ -86,6 +87,7 @@ class MeteredModel(WrapperModel):
             if stream is not None:
                 response = stream.get()
                 if is_whole:
+                    call.grant.ended()
                     self._account.calls.append(_entry(call, response))
                 elif response.parts:
                     self._account.calls.append(_partial_entry(call, response))
@@ -109,7 +111,7 @@ class MeteredModel(WrapperModel):
         grant = await self._account.admit(plan)
         if grant.output_tokens is not None:
             merged = {**merged, "max_tokens": grant.output_tokens}
-        return _Admitted(grant.call_id, plan, merged, sent_bytes)
+        return _Admitted(grant, plan, merged, sent_bytes)
 
     @contextmanager
     def _noting_refusal(self, call: _Admitted) -> Iterator[None]:
@@ -117,7 +119,7 @@ class MeteredModel(WrapperModel):
             yield
         except ModelHTTPError as exc:
             if is_unbilled(exc.status_code):
-                self._account.unmade.append(call.call_id)
+                self._account.unmade.append(call.grant.call_id)
             raise
 
 
@@ -156,7 +158,7 @@ def _partial_entry(call: _Admitted, response: ModelResponse) -> NewUsage:
 def _about(call: _Admitted, response: ModelResponse) -> ModelCall:
     tier = (response.provider_details or {}).get("service_tier")
     return ModelCall(
-        event_id=call.call_id,
+        event_id=call.grant.call_id,
         provider=response.provider_name or call.plan.provider,
         model=response.model_name or "",
         model_asked=call.plan.model,

@@ -9,7 +9,7 @@ the first model call. Whatever a provider bills stands in ``calls``, in both end
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -37,6 +37,10 @@ class CallPlan(Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
 
 
+def _nobody_asks() -> None:
+    """Nobody wants to know when a call ended."""
+
+
 class Grant(Struct, frozen=True, kw_only=True):
     """Leave to make one model call.
 
@@ -44,10 +48,14 @@ class Grant(Struct, frozen=True, kw_only=True):
         call_id: Names the call; it becomes the ``event_id`` of its usage.
         output_tokens: Write this limit (all choices together) into the request; None: no
             budget applies, the request stays as it is.
+        headers: To be sent on to an upstream, in place of the request's of the same names.
+        ended: To be called when the call has been answered, unless the turn ends with it.
     """
 
     call_id: str
     output_tokens: int | None = None
+    headers: Headers = ()
+    ended: Callable[[], None] = _nobody_asks
 
 
 class Gate(Protocol):

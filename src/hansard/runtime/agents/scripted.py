@@ -260,6 +260,7 @@ class _Recital:
 
     def _charge(self, grant: Grant, text: str, reasoning: str = "") -> None:
         """Count a call, as the script says, or a token for each word."""
+        grant.ended()
         line = self._line
         sent = sum(_count(text_of(each.get("content"))) for each in self._body["messages"])
         thought = _count(reasoning)

@@ -146,6 +146,7 @@ class Upstream:
         limits = self._limits
         headers = {
             **dict(request.headers),
+            **dict(call.headers),
             **self._headers,
             "content-type": "application/json",
             "accept": "text/event-stream" if request.stream else "application/json",

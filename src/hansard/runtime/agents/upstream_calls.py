@@ -15,10 +15,15 @@ _ERRORS: Final = 400
 
 
 class UpstreamCall:
-    """A granted call, and the answer as far as it was read."""
+    """A granted call, and the answer as far as it was read.
+
+    Attributes:
+        headers: To be sent with it.
+    """
 
     def __init__(self, grant: Grant, plan: CallPlan, *, sent_bytes: int) -> None:
         self.reader = AnswerReader()
+        self.headers = grant.headers
         self._grant = grant
         self._plan = plan
         self._sent_bytes = sent_bytes
