@@ -5,7 +5,8 @@
     ```output    is what the block before it has printed
 
 A page has a folder of its own, which is its working directory, and where it mentions
-``http://127.0.0.1:8080``, a service on a database in that folder.
+``http://127.0.0.1:8080``, a service on a database in that folder; it answers chat requests with
+what it was told, if the page makes any.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from examples.demo.service import Service
 from tests.docs.pages import Block, blocks, name, pages
 
 SHOWN_URL = "http://127.0.0.1:8080"
+CHAT_PATH = "/v1/chat/completions"
 COMMAND_MAX_S = 60
 RUN = ("python", "console")
 
@@ -97,7 +99,8 @@ def stage(
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hansard.cli "$@"\n')
     command.chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    service = Service(f"sqlite:///{tmp_path / 'service.db'}", tmp_path / "service.log")
+    chat = ("--script", "echo") if CHAT_PATH in text else ()
+    service = Service(f"sqlite:///{tmp_path / 'service.db'}", tmp_path / "service.log", *chat)
     if SHOWN_URL in text:
         service.start()
     yield Stage(tmp_path, service.url)
