@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -54,7 +53,7 @@ class Service:
             )
 
     def kill(self) -> None:
-        """End its life without warning."""
-        os.kill(self.pid, signal.SIGKILL)
+        """End its life without warning, if it has one."""
         assert self._process
+        self._process.kill()
         self._process.wait()
