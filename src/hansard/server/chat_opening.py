@@ -31,11 +31,13 @@ async def open_chat(
         InvalidInput: ``invalid_setting``, if the agent cannot be found.
     """
     settings = context.settings
-    book = await asyncio.to_thread(load_builtin)
-    agent = agent or find_agent(settings.chat, book)
+    chat = settings.chat
+    if agent is None and not (chat.upstream or chat.agent or chat.script):
+        return None
+    book = await asyncio.to_thread(load_builtin)  # before the first turn waits for it
+    agent = agent or find_agent(chat, book)
     if agent is None:
         return None
-    chat = settings.chat
     return Chat(
         context.record,
         agent,
