@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 import hansard
 from hansard import Conflict, HansardError
-from hansard.compose import sqlite_path
+from hansard.compose import open_database, sqlite_path
 from hansard.store.migrate import load_migrations, migrate
 from hansard.store.opening import make_engine
 from hansard.store.queries import Dialect
@@ -23,6 +24,10 @@ from tests.samples import call, dialogue, snapshot
 DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgres")
 NEWEST = len(load_migrations("sqlite"))
 PROCESSES = 20
+BEFORE_THE_LEDGER = 3
+PARENTS = ("sessions", "budgets")
+BEFORE = {"cost_nanousd": 0}
+"""What stood where there is now NULL."""
 
 OPEN_AND_WRITE = """
 import asyncio, sys, hansard
@@ -88,7 +93,7 @@ async def test_tenant_leads_every_key(postgres_url: str) -> None:
     )
     assert references
     for (definition,) in references:
-        assert definition.count("(tenant_id, session_id)") == 2
+        assert re.fullmatch(r"FOREIGN KEY (\(tenant_id, \w+\)) REFERENCES \w+\1.*", definition)
 
 
 async def test_new_database_is_brought_to_the_newest_version(empty: Place) -> None:
@@ -130,15 +135,52 @@ async def test_every_earlier_version_moves_forward_with_its_data(
     assert schema(empty) == schema(place)
 
 
+@pytest.mark.parametrize(
+    ("place", "record_url"), [("sqlite", "sqlite"), ("postgres", "postgres")], indirect=True
+)
+async def test_ledger_of_before_adds_up(place: Place, empty: Place) -> None:
+    """A call that cost nothing then is unpriced; who said what it cost is believed."""
+    async with hansard.open(place.url) as record:
+        await record.create(session_id="s", agent="helper")
+        costs = enumerate([None, 7, 5])
+        calls = [call(f"c{n}", 5, model="m", cost_nanousd=cost) for n, cost in costs]
+        await record.append_turn("s", [], usage=calls)
+    migrate_to(empty, BEFORE_THE_LEDGER)
+    carry_rows(place, empty)
+    async with open_database(empty.url) as after:
+        usage = (await after.usage("s")).totals
+        assert (usage.calls, usage.cost_nanousd, usage.unpriced_calls) == (3, 12, 1)
+        assert (await after.verify_ledger()).drifts == ()
+    assert empty.execute("SELECT agent, confidence FROM usage_entries ORDER BY event_id") == [
+        ("helper", "provider_usage"),
+        ("helper", "provider_cost"),
+        ("helper", "provider_cost"),
+    ]
+
+
 def carry_rows(source: Place, target: Place) -> None:
-    """Copy the rows of every table that the target has, parents first."""
-    order = ["sessions", *sorted(set(target.tables()) - {"sessions"})]
-    for table in order:
-        if table in {"schema_migrations", "installation"}:
-            continue
-        for row in source.execute(f"SELECT * FROM {table}"):
-            values = ", ".join(literal(value, target.dialect) for value in row)
-            target.execute(f"INSERT INTO {table} VALUES ({values})")
+    """Copy the rows of every table and column that the target has, parents first."""
+    tables = set(source.tables()) & set(target.tables()) - {"schema_migrations", "installation"}
+    parents = [table for table in PARENTS if table in tables]
+    for table in [*parents, *sorted(tables.difference(parents))]:
+        columns = [name for name in columns_of(source, table) if name in columns_of(target, table)]
+        names = ", ".join(columns)
+        for row in source.execute(f"SELECT {names} FROM {table}"):
+            values = ", ".join(
+                literal(BEFORE.get(name, value) if value is None else value, target.dialect)
+                for name, value in zip(columns, row, strict=True)
+            )
+            target.execute(f"INSERT INTO {table} ({names}) VALUES ({values})")
+
+
+def columns_of(place: Place, table: str) -> list[str]:
+    if place.dialect == "sqlite":
+        return [row[1] for row in place.execute(f"PRAGMA table_info({table})")]
+    rows = place.execute(
+        "SELECT column_name FROM information_schema.columns"
+        f" WHERE table_name = '{table}' ORDER BY ordinal_position"
+    )
+    return [row[0] for row in rows]
 
 
 def literal(value: Any, dialect: str) -> str:

@@ -225,14 +225,16 @@ async def test_every_change_adds_one_to_the_version(record: SessionService) -> N
         assert (await record.get("s")).version == number
 
 
-async def test_deleted_session_leaves_nothing(record: SessionService, place: Place) -> None:
-    empty = place.dump()
+async def test_deleted_session_leaves_nothing_but_its_cost(
+    record: SessionService, place: Place
+) -> None:
+    empty = place.dump_content()
     await record.create(session_id="s", messages=dialogue(4), **FIELDS)
     await record.append_turn("s", dialogue(2), usage=[call("c", 1, model="m")], turn_id="t")
     await record.update_token_usage("s", event_id="e", input_tokens=1)
     await record.delete("s")
     assert not await record.exists("s")
-    assert place.dump() == empty
+    assert place.dump_content() == empty
     with pytest.raises(NotFound):
         await record.delete("s")
 
