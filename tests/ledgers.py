@@ -1,0 +1,62 @@
+"""A record whose clock is set by hand, and short ways to spend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hansard import TurnReceipt
+from hansard.core.times import parse_us
+from hansard.core.usage import NewUsage
+from hansard.service.sessions import DatabaseSessions
+
+NOW = "2026-03-10T12:00:00Z"  # a Tuesday
+
+
+class Clock:
+    """A clock that is set by hand, and gives no moment twice."""
+
+    def __init__(self, now: str = NOW) -> None:
+        self.now_us = parse_us(now)
+
+    def __call__(self) -> int:
+        self.now_us += 1
+        return self.now_us
+
+    def set(self, now: str) -> None:
+        self.now_us = parse_us(now)
+
+
+async def settle(
+    record: DatabaseSessions,
+    call_id: str,
+    cost_nanousd: int | None = 0,
+    *,
+    session_id: str | None = None,
+    holds: Sequence[str] | None = None,
+    at_us: int | None = None,
+    agent: str | None = None,
+    **usage: Any,
+) -> TurnReceipt:
+    """Record one call as a turn, and end its hold."""
+    return await record.settle_turn(
+        session_id,
+        [],
+        usage=[NewUsage(event_id=call_id, cost_nanousd=cost_nanousd, **usage)],
+        turn_id=f"turn-of-{call_id}",
+        status="completed",
+        holds=[call_id] if holds is None else holds,
+        at_us=record.clock() if at_us is None else at_us,
+        agent=agent,
+    )
+
+
+async def held_and_spent(
+    record: DatabaseSessions, subject: str = "", *, budget_id: str = "b"
+) -> tuple[int, int]:
+    """What is held and spent of a budget in its present window."""
+    _, states = await record.get_budget(budget_id)
+    for state in states:
+        if state.subject == subject:
+            return state.held, state.spent
+    return 0, 0
