@@ -26,6 +26,7 @@ from hansard.server.logs import Log, make_log
 from hansard.server.oidc import TokenHolders
 from hansard.server.openapi import document
 from hansard.server.operation import Resource
+from hansard.server.telemetry import telling
 from hansard.service.keys import KeyService
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import AccessSettings, Settings
@@ -58,7 +59,8 @@ def create_app(
             client = await stack.enter_async_context(_client())
             context.authenticator = _authenticator(settings.access, record, client)
             await _tell_durability(record, context.log)
-            chat = await open_chat(context, agent)
+            told = await stack.enter_async_context(telling(settings.telemetry, record.clock))
+            chat = await open_chat(context, agent, told)
             context.chat = chat and await stack.enter_async_context(chat)
             chores = BudgetChores(context, client).list()
             await stack.enter_async_context(doing(chores, context.log))
