@@ -59,6 +59,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "file_too_large": 413,
     "line_too_long": 413,
     "unsupported_media_type": 415,
+    "history_too_long": 413,
     "head_too_long": 431,
 }
 
