@@ -123,6 +123,7 @@ def test_cleveragents_database_arrives_whole(plain_cleveragents: ForeignDatabase
             input_tokens=1_200,
             output_tokens=345,
             cost_nanousd=18_400_000,
+            confidence="provider_cost",
             turn_id=None,
             recorded_at_us=session.updated_at_us,
         ),

@@ -138,6 +138,7 @@ def test_totals_of_cost_data_become_an_entry(fipsagents: ForeignDatabase) -> Non
             input_tokens=120,
             cached_tokens=20,
             output_tokens=30,
+            confidence="provider_usage",
             turn_id=None,
             recorded_at_us=parse_us("2026-04-01T13:00:00.5Z"),
         ),
