@@ -7,6 +7,7 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/package-by-$(subst /,-,$(PYTHON))
+DEMO := $(VENV)/demo-by-$(subst /,-,$(PYTHON))
 TOOLS := $(VENV)/tools-by-$(subst /,-,$(PYTHON))
 RIVALS := $(VENV)/rivals-by-$(subst /,-,$(PYTHON))
 
@@ -16,7 +17,7 @@ RIVALS := $(VENV)/rivals-by-$(subst /,-,$(PYTHON))
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(PACKAGE)  ## record real conversations through the service, kill it, check everything
+demo: $(DEMO)  ## record real conversations through the service, kill it, check everything
 	@$(BIN)/python -m examples.demo
 
 test: lint  ## run every check and every test; pytest's verdict stands at the end
@@ -57,6 +58,10 @@ $(PACKAGE): pyproject.toml
 	  && $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" \
 	  || $(PYTHON) -m pip --python $(BIN)/python install --quiet "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEMO): $(PACKAGE)
+	$(BIN)/python -m pip install --quiet --group demo
 	@touch $@
 
 $(TOOLS): $(PACKAGE)

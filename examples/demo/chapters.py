@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import hansard
-from examples.demo import comparing, exchanging
+from examples.demo import chatting, comparing, exchanging
 from examples.demo.conversations import Conversation
 from examples.demo.recording import CLIENTS, record_all
 from examples.demo.report import Report
-from examples.demo.service import Service, run
+from examples.demo.service import Service, attempt, run
 from hansard import SessionService
 
 RECORD: Final = "record.db"  # the service's
 SECOND: Final = "second.db"  # where the exports are imported
+CHAT: Final = "chat.db"  # of the service that answers
+SCRIPT: Final = "script.jsonl"  # what it says
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,58 @@ async def play(stage: Stage) -> None:
         size = await exchanging.export_all(record, stage.conversations, stage.folder / "exports")
         stage.report.fact(f"and all {stage.count:,} as native-stream, {size:,} bytes compressed")
     await _import_twice(stage)
+    await _chat(stage)
     _look(stage)
     _stop(stage)
+
+
+async def _chat(stage: Stage) -> None:
+    """Another service, in front of a model, and a client that does not know of it."""
+    report, script, url = stage.report, stage.folder / SCRIPT, stage.url(CHAT)
+    report.chapter("Answering an OpenAI client, for money")
+    chatting.write_script(script)
+    service = Service(url, stage.folder / "chat.log", "--script", str(script))
+    report.command(f"hansard serve --database {url} --script {script}")
+    try:
+        service.start()
+        chatted = await asyncio.to_thread(chatting.converse, service, url)
+        report.check(
+            (chatted.plain, chatted.streamed) == chatting.SAID,
+            "the openai package asked twice, plain and streaming, and got what the model said",
+        )
+        report.check(
+            chatted.messages == chatting.MESSAGES,
+            f"{chatted.messages} messages are recorded: both questions, both answers",
+        )
+        report.check(
+            chatted.cost_usd == chatting.COST_USD,
+            f"they cost ${chatted.cost_usd}, which is what gpt-4o costs",
+        )
+        await asyncio.to_thread(_spend, stage, service, url)
+        for line in ("usage --group-by model", "budget list"):
+            report.command(f"hansard {line}")
+            report.output(run(url, *line.split()))
+        report.check(
+            attempt(url, "verify", "--ledger").returncode == 0,
+            "every total of the ledger is what its entries say",
+        )
+        report.check(service.stop() == 0, "stopped in good order")
+    finally:
+        service.close()
+
+
+def _spend(stage: Stage, service: Service, url: str) -> None:
+    report = stage.report
+    line = f"budget set tenant --limit {chatting.LIMIT_USD} --window day"
+    report.command(f"hansard {line}")
+    run(url, *line.split())
+    count, refusal = chatting.spend_all(service, report.fact)
+    spent = json.loads(run(url, "usage", "--group-by", "model", "--json"))["totals"]["cost_usd"]
+    report.check(
+        refusal is not None and Decimal(spent) <= Decimal(chatting.LIMIT_USD),
+        f"after {count} more answers the budget of ${chatting.LIMIT_USD} a day stops the next "
+        f"before it is asked: ${spent} are spent",
+    )
 
 
 async def _record(stage: Stage) -> None:

@@ -22,7 +22,8 @@ COMMAND: Final = (sys.executable, "-m", "hansard.cli")
 class Service:
     """A server process on a database; may be killed and started again on the same port."""
 
-    def __init__(self, database_url: str, log: Path) -> None:
+    def __init__(self, database_url: str, log: Path, *options: str) -> None:
+        self._options = options
         self._database_url = database_url
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,7 +37,7 @@ class Service:
     def start(self) -> float:
         """Start it and wait until it is ready; return how long that took, in seconds."""
         started = time.monotonic()
-        arguments = ("--database", self._database_url, "--port", str(self._port))
+        arguments = ("--database", self._database_url, "--port", str(self._port), *self._options)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*COMMAND, "serve", *arguments], stderr=log, env=_environment()

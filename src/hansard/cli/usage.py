@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -26,8 +27,8 @@ _COUNTS: Final = (
     Column("tokens out", number=True),
     Column("reasoning", number=True),
     Column("cost $", number=True),
-    Column("unpriced", number=True),
 )
+_UNPRICED: Final = Column("unpriced", number=True)
 _BAR = 24  # characters of the longest bar
 
 
@@ -90,28 +91,39 @@ def _show_session(given: Settings, session: str, *, as_json: bool) -> None:
     if as_json:
         payloads.write(payloads.usage(found))
         return
-    rows = [(part.provider, part.model, *_counts(part.totals)) for part in found.models]
-    columns = (Column("provider"), Column("model"), *_COUNTS)
-    texts.print_table(columns, [*rows, ("total", None, *_counts(found.totals))])
+    lines = [((part.provider, part.model), part.totals) for part in found.models]
+    _print((Column("provider"), Column("model")), lines, found.totals)
 
 
 def _show_report(report: UsageReport) -> None:
-    """A table; on a terminal with a bar for what each line costs, or else for its tokens."""
-    groups = report.query.group_by
-    rows: list[tuple[Cell, ...]] = [
-        (*[name or "-" for name in bucket.key], *_counts(bucket.totals))
-        for bucket in report.buckets
-    ]
-    rows.append(("total", *[None] * (len(groups) - 1), *_counts(report.totals)))
-    columns: tuple[Column, ...] = (*map(Column, groups), *_COUNTS)
-    if texts.is_terminal():
+    names = [tuple(name or "-" for name in bucket.key) for bucket in report.buckets]
+    totals = [bucket.totals for bucket in report.buckets]
+    bars = _bars(totals) if texts.is_terminal() else None
+    lines = list(zip(names, totals, strict=True))
+    _print(tuple(map(Column, report.query.group_by)), lines, report.totals, bars)
+
+
+def _print(
+    names: tuple[Column, ...],
+    lines: Sequence[tuple[tuple[str, ...], UsageTotals]],
+    totals: UsageTotals,
+    bars: Sequence[str] | None = None,
+) -> None:
+    """Write a table that ends with the totals; a count of unpriced calls only if there are any."""
+    columns, rows = (*names, *_COUNTS), [(*key, *_counts(part)) for key, part in lines]
+    rows.append(("total", *[None] * (len(names) - 1), *_counts(totals)))
+    if totals.unpriced_calls:
+        counts = [part.unpriced_calls for _, part in [*lines, ((), totals)]]
+        columns = (*columns, _UNPRICED)
+        rows = [(*row, count) for row, count in zip(rows, counts, strict=True)]
+    if bars is not None:
         columns = (*columns, Column(""))
-        bars = [*_bars([bucket.totals for bucket in report.buckets]), ""]
-        rows = [(*row, bar) for row, bar in zip(rows, bars, strict=True)]
+        rows = [(*row, bar) for row, bar in zip(rows, [*bars, ""], strict=True)]
     texts.print_table(columns, rows)
 
 
 def _bars(lines: list[UsageTotals]) -> list[str]:
+    """A bar for what each line costs; for its tokens where nothing has a price."""
     amounts = [line.cost_nanousd for line in lines]
     if not any(amounts):
         amounts = [line.input_tokens + line.output_tokens for line in lines]
@@ -128,5 +140,4 @@ def _counts(totals: UsageTotals) -> tuple[Cell, ...]:
         totals.output_tokens,
         totals.reasoning_tokens,
         format_usd(totals.cost_nanousd),
-        totals.unpriced_calls,
     )
