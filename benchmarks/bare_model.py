@@ -1,4 +1,4 @@
-"""An upstream that streams the same answer to everybody: OpenAI's chunks, and nothing behind.
+"""An upstream with nothing behind it: streams as many tokens as it may, each in a chunk.
 
 uvicorn benchmarks.bare_model:instant --loop uvloop --http httptools --no-access-log
 """
@@ -9,12 +9,11 @@ import asyncio
 import json
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final
 
 from benchmarks.bare_asgi import Receive, Send, app
 from benchmarks.turns import MODEL, USAGE
-
-PIECES: Final = 20
 
 START = {
     "type": "http.response.start",
@@ -35,24 +34,24 @@ class Model:
     think_s: float = 0.0
     pause_s: float = 0.0
 
-    @property
-    def turn_s(self) -> float:
-        """How long an answer takes."""
-        return self.think_s + PIECES * self.pause_s
-
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Stream to a POST; answer anything else at once."""
         if scope["type"] != "http" or scope["method"] != "POST":
             await app(scope, receive, send)
             return
-        while (await receive()).get("more_body", False):
-            pass
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message["body"]
+            more = message.get("more_body", False)
+        tokens = json.loads(body)["max_tokens"]
         await asyncio.sleep(self.think_s)
         await send(START)
-        for event in EVENTS:
+        for event in (ROLE, *repeat(TOKEN, tokens), STOP):
             await send({"type": "http.response.body", "body": event, "more_body": True})
             await asyncio.sleep(self.pause_s)
-        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+        end = _event([], _usage(tokens)) + b"data: [DONE]\n\n"
+        await send({"type": "http.response.body", "body": end})
 
 
 def _event(choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> bytes:
@@ -71,20 +70,18 @@ def _choice(delta: dict[str, str], finish_reason: str | None = None) -> list[dic
     return [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
 
 
-EVENTS: Final = (
-    _event(_choice({"role": "assistant", "content": ""}), None),
-    *(_event(_choice({"content": f" word{number:02}"}), None) for number in range(PIECES)),
-    _event(_choice({}, "stop"), None),
-    _event(
-        [],
-        {
-            "prompt_tokens": USAGE["input_tokens"],
-            "completion_tokens": USAGE["output_tokens"],
-            "total_tokens": USAGE["input_tokens"] + USAGE["output_tokens"],
-            "prompt_tokens_details": {"cached_tokens": USAGE["cached_tokens"]},
-        },
-    ),
-)
+def _usage(tokens: int) -> dict[str, Any]:
+    return {
+        "prompt_tokens": USAGE["input_tokens"],
+        "completion_tokens": tokens,
+        "total_tokens": USAGE["input_tokens"] + tokens,
+        "prompt_tokens_details": {"cached_tokens": USAGE["cached_tokens"]},
+    }
+
+
+ROLE: Final = _event(_choice({"role": "assistant", "content": ""}), None)
+TOKEN: Final = _event(_choice({"content": " word"}), None)
+STOP: Final = _event(_choice({}, "stop"), None)
 
 instant: Final = Model()
 thinking: Final = Model(think_s=0.1, pause_s=0.01)

@@ -58,11 +58,12 @@ def _status(pid: int | str, name: str) -> float:
 
 
 @contextmanager
-def serve(url: str, *options: str) -> Iterator[Server]:
+def serve(url: str, *options: str, preload: Path | None = None) -> Iterator[Server]:
     """Run Hansard on a database."""
+    environment = {} if preload is None else {"LD_PRELOAD": str(preload)}
     port = free_port()
     command = ["-m", "hansard.cli", "serve", "--database", url, "--port", str(port), *options]
-    with running([sys.executable, *command], port) as server:
+    with running([sys.executable, *command], port, environment=environment) as server:
         yield server
 
 
