@@ -12,7 +12,9 @@ import openai
 import pytest
 
 from hansard.core.actors import Actor
+from hansard.formats.prices import load_builtin
 from hansard.server.app import key_service
+from hansard.server.chat_opening import provider_at
 from hansard.settings import AccessSettings
 from tests.runtime.upstreams import (
     DONE,
@@ -340,3 +342,15 @@ async def test_session_of_another_owner_is_not_found(record_url: str, tmp_path: 
         for tenant in ("acme", "umbrella"):
             session = await chat.record.acting_as(Actor(tenant)).get("s")
             assert (session.owner, session.message_count) == ("ann", 2)
+
+
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("https://api.openai.com/v1", "openai"),
+        ("http://127.0.0.1:8000/v1", "127.0.0.1"),
+        ("http://models.example/v1", "models.example"),
+    ],
+)
+def test_host_of_ones_own_is_no_provider_of_the_table(url: str, provider: str) -> None:
+    assert provider_at(url, load_builtin()) == provider

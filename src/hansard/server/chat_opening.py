@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hansard.compose import sqlite_path
 from hansard.core.errors import InvalidInput
@@ -73,7 +74,7 @@ def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:
         from hansard.runtime.agents.upstream import Upstream
         from hansard.runtime.agents.upstream_answers import UpstreamLimits
 
-        provider = settings.provider or book.provider_of(settings.upstream)
+        provider = settings.provider or provider_at(settings.upstream, book)
         limits = UpstreamLimits(total_s=settings.turn_deadline_s)
         return Upstream(
             settings.upstream, api_key=settings.upstream_key, provider=provider, limits=limits
@@ -89,6 +90,15 @@ def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:
 
         return Scripted.open(settings.script)
     return None
+
+
+def provider_at(url: str, book: PriceBook) -> str:
+    """Who serves models at a URL: by the price table, or else the name of the host.
+
+    A host of one's own is nobody else, whatever its models are called: their prices are not
+    taken for its.
+    """
+    return book.provider_of(url) or urlsplit(url).hostname or ""
 
 
 def spool_folder(settings: Settings) -> Path:
