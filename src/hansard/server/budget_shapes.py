@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from hansard.core.budgets import (
     FOREVER_US,
@@ -36,7 +36,8 @@ class BudgetBody(Struct, forbid_unknown_fields=True):
     """A budget.
 
     ``subject`` is empty for the tenant, else which owner, agent, session or key; ``*`` is each
-    by itself. ``limit`` is a decimal string of dollars, or a whole number of tokens.
+    by itself. ``limit`` is a decimal string of dollars, or a whole number of tokens. Crossing
+    80 and 100 percent of it is told, unless ``warn_percents`` says otherwise.
     """
 
     scope: Annotated[str, Meta(extra_json_schema={"enum": list(SCOPES)})]
@@ -46,7 +47,7 @@ class BudgetBody(Struct, forbid_unknown_fields=True):
     time_zone: str = "UTC"
     unit: Annotated[str, Meta(extra_json_schema={"enum": list(UNITS)})] = "usd"
     mode: Annotated[str, Meta(extra_json_schema={"enum": list(MODES)})] = "enforce"
-    warn_percents: tuple[Percent, ...] = WARN_PERCENTS
+    warn_percents: list[Percent] = field(default_factory=lambda: list(WARN_PERCENTS))
 
 
 class ResolveBody(Struct, forbid_unknown_fields=True):
