@@ -88,21 +88,29 @@ async def chatting(
     server_url: str | None = None,
     access: AccessSettings | None = None,
     drain_s: float = 30.0,
+    record_wait_s: float = 60.0,
     **settings: Any,
 ) -> AsyncIterator[Chat]:
-    """Run a chat server; ``server_url`` is its own way to the database at ``record_url``."""
+    """Run a chat server; ``server_url`` is its own way to the database at ``record_url``.
+
+    It waits for its record as long as a busy machine may need, unless it is told otherwise.
+    """
     async with serving(upstream or FakeUpstream()) as served, open_database(record_url) as record:
         spool = folder / "spool"
         chat = ChatSettings(
             upstream=upstream_url or (served.url if upstream else None),
             provider="openai",
             spool=str(spool),
+            record_wait_s=record_wait_s,
             **settings,
         )
         server = replace(QUIET.server, drain_s=drain_s)
         all_settings = replace(QUIET, server=server, chat=chat, access=access or AccessSettings())
+        deadline_s = 1.0 if server_url else record_wait_s
         app = create_app(
-            open_database(server_url or record_url, retry_deadline_s=1.0), all_settings, agent=agent
+            open_database(server_url or record_url, retry_deadline_s=deadline_s),
+            all_settings,
+            agent=agent,
         )
         async with _listening(app) as url:
             running = Chat(url, record, spool, app)
