@@ -27,6 +27,8 @@ from hansard.runtime.agents.proxies import find_proxy
 from hansard.runtime.agents.upstream_answers import OK, UpstreamAnswer, UpstreamLimits
 from hansard.runtime.agents.upstream_calls import UpstreamCall
 
+IDLE_CONNECTION_S: Final = 4.0  # less than uvicorn's 5, on which vLLM and LiteLLM run: a
+# connection that it closes just as a request is sent would cost that request
 ATTEMPTS_MAX: Final = 2  # connections to an upstream that refuses them, as one that restarts does
 PAUSE_S: Final = 0.1  # between the two
 MODELS_S: Final = 30.0
@@ -68,7 +70,9 @@ class Upstream:
     async def __aenter__(self) -> Self:
         limits = self._limits
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=limits.connections),
+            connector=aiohttp.TCPConnector(
+                limit=limits.connections, keepalive_timeout=IDLE_CONNECTION_S
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect_s),
             max_line_size=HEADER_BYTES_MAX,
