@@ -68,6 +68,13 @@ async def test_token_says_tenant_owner_and_scope(app: Edge, issuer: Issuer) -> N
         assert (await bob.get("/v1/sessions/s")).status_code == 404
 
 
+async def test_scope_of_a_token_sets_budgets(app: Edge, issuer: Issuer) -> None:
+    body = {"scope": "tenant", "limit": "1"}
+    for scope, status in (("budgets:write", 200), ("budgets:read sessions:all", 403)):
+        async with client_of(app, issuer.token(scope=scope)) as client:
+            assert (await client.put("/v1/budgets/b", json=body)).status_code == status
+
+
 @pytest.mark.parametrize(
     ("key", "algorithm", "key_id"),
     [
