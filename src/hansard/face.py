@@ -90,13 +90,17 @@ class SessionService(Protocol):
         title: str | Unset | None = UNSET,
         metadata: Mapping[str, Any] | Unset | None = UNSET,
         archived: bool | Unset = UNSET,
+        legal_hold: bool | Unset = UNSET,
         cost_data: Mapping[str, Any] | None = None,
         expected_version: int | None = None,
     ) -> UpdateReceipt:
         """Change a session's own fields; ``cost_data`` is merged per top-level key.
 
+        Under ``legal_hold`` nothing of the session can be removed; only some may say so.
+
         Raises:
             Conflict: With code ``version_mismatch``, if ``expected_version`` is not current.
+            Unauthorized: ``forbidden``, if the caller may not set ``legal_hold``.
         """
         ...
 
@@ -105,7 +109,11 @@ class SessionService(Protocol):
         ...
 
     async def delete(self, session_id: str) -> None:
-        """Remove a session with its messages, turns, usage and events."""
+        """Remove a session with its messages, turns and events; what it cost stays.
+
+        Raises:
+            Conflict: ``legal_hold``, if the session or its tenant is under one.
+        """
         ...
 
     async def append_turn(
@@ -161,7 +169,8 @@ class SessionService(Protocol):
         """Make the history equal to this list, writing only the difference; upsert.
 
         Raises:
-            Conflict: ``version_mismatch`` if ``expected_version`` is not current.
+            Conflict: ``version_mismatch`` if ``expected_version`` is not current;
+                ``legal_hold`` if messages would give way that are under one.
         """
         ...
 
@@ -263,6 +272,7 @@ class SessionService(Protocol):
         """Cut a session back to its first ``to_message_index`` messages; usage stays.
 
         Raises:
+            Conflict: ``legal_hold``, if messages would go that are under one.
             InvalidInput: ``index_out_of_range``.
         """
         ...
@@ -272,7 +282,10 @@ class SessionService(Protocol):
         ...
 
     async def purge(self, *, updated_before_us: int, dry_run: bool = False) -> PurgeReport:
-        """Remove the sessions that nobody touched since, within the caller's reach."""
+        """Remove the sessions that nobody touched since, within the caller's reach.
+
+        Those under legal hold stay.
+        """
         ...
 
     def export_session(self, session_id: str, format: str = "native") -> AsyncIterator[bytes]:

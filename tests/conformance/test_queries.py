@@ -18,6 +18,7 @@ from hansard.core.actors import Actor
 from hansard.core.traces import Trace
 from hansard.server.app import key_service
 from hansard.service.feedback import FeedbackService
+from hansard.service.retention import RetentionService
 from hansard.service.traces import TraceService
 from hansard.settings import AccessSettings
 from hansard.store.postgres import open_connection
@@ -36,6 +37,8 @@ COPIES = {
     "hourly_usage": ("'hour_us', n", 20_000),
     "budgets": ("'budget_id', format('b%s', n)", 500),
     "budget_windows": ("'budget_id', format('b%s', 1 + n % 500), 'start_us', n", 20_000),
+    "budget_alerts": ("'start_us', n, 'created_at_us', n, 'due_at_us', NULL", 5_000),
+    "legal_holds": ("'tenant_id', n", 5_000),
     "holds": ("'call_id', format('c%s', n), 'state', 'settled'", 20_000),
     "events": (f"{ID}, 'number', n", 20_000),
     "imports": ("'session_id', format('s%s', n), 'source_key', n", 5_000),
@@ -56,6 +59,8 @@ OF_THE_DATABASE = {
     "hold_count",
     "hold_expire",
     "ledger_tenants",
+    "legal_hold_close",
+    "retention_turn",
 }
 """Queries about the database as a whole, or that keep house for all tenants at once."""
 
@@ -91,6 +96,10 @@ HOT = [
             "session_get",
             "session_list_by_prefix",
             "session_list_untouched",
+            "legal_hold_find",
+            "retention_next_tenant",
+            "hold_purge",
+            "alert_purge",
             "session_advance",
             "session_touch",
             "session_details_update",
@@ -189,10 +198,14 @@ def _fill(url: str) -> None:
     async def fill() -> None:
         async with open_database(url, actor=Actor(owner="ann")) as record:
             await record.create(session_id="s", agent="a", messages=dialogue(2))
+            await record.put_budget(
+                "o", scope="tenant", limit_amount=1, mode="observe", unit="tokens"
+            )
             await record.append_turn("s", dialogue(2), usage=[call("c", 1)], turn_id="t")
             await record.import_session(b'{"messages": []}', "openai-chat")
             await record.put_budget("b", scope="tenant", limit_amount=10**9, period="day")
             await record.take_hold(new_hold("h"))
+            await RetentionService(record.runner, clock=record.clock).place_legal_hold("other")
             await key_service(record, AccessSettings()).create("default", "ann")
             await record.shelf.import_document("default", b"")
             trace = Trace(trace_id="t", started_at="2026-01-01T00:00:00Z", session_id="s")

@@ -45,6 +45,7 @@ async def test_bare_session_is_empty(record: SessionService) -> None:
         metadata={},
         cost_data={},
         archived=False,
+        legal_hold=False,
         parent_session_id=None,
         forked_at_seq=None,
         message_count=0,

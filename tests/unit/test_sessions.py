@@ -59,6 +59,7 @@ def test_merge_takes_the_newer_of_each_key(old: dict[str, Any], new: dict[str, A
         ("search", 5, "invalid_field"),
         ("owner", "\0", "invalid_json"),
         ("archived", 0, "invalid_field"),
+        ("legal_hold", 1, "invalid_field"),
         ("created_after_us", 1.5, "invalid_time"),
         ("updated_after_us", 2**63, "invalid_time"),
     ],

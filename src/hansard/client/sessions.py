@@ -148,11 +148,16 @@ class RemoteSessions:
         title: str | Unset | None = UNSET,
         metadata: Mapping[str, Any] | Unset | None = UNSET,
         archived: bool | Unset = UNSET,
+        legal_hold: bool | Unset = UNSET,
         cost_data: Mapping[str, Any] | None = None,
         expected_version: int | None = None,
     ) -> UpdateReceipt:
         changes = check_changes(
-            title=title, metadata=metadata, archived=archived, cost_data=cost_data
+            title=title,
+            metadata=metadata,
+            archived=archived,
+            legal_hold=legal_hold,
+            cost_data=cost_data,
         )
         answer = await self._transport.call(
             paths.UPDATE_SESSION,
@@ -222,10 +227,7 @@ class RemoteSessions:
         self, session_id: str, role: str, content: Any, **fields: Any
     ) -> Message:
         message = {"role": role, "content": content, **fields}
-        receipt = await self.append_messages(session_id, [message])
-        assert receipt.first_seq is not None
-        page = await self.list_messages(session_id, after=receipt.first_seq - 1, limit=1)
-        return page.items[0]
+        return await composed.append_message(self, session_id, message)
 
     async def save_messages(
         self,

@@ -125,6 +125,7 @@ def read_session(value: Json) -> Session:
         metadata=value["metadata"],
         cost_data=value.get("cost_data") or {},
         archived=value["archived"],
+        legal_hold=value.get("legal_hold", False),
         parent_session_id=value["parent_session_id"],
         forked_at_seq=value["forked_at_seq"],
         message_count=value["message_count"],

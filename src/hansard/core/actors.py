@@ -10,7 +10,8 @@ from hansard.core.ids import check_id
 DEFAULT_TENANT = "default"
 SCOPE_ALL_SESSIONS = "sessions:all"
 SCOPE_SET_BUDGETS = "budgets:write"
-SCOPES = (SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS)
+SCOPE_SET_RETENTION = "retention:write"
+SCOPES = (SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS, SCOPE_SET_RETENTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Actor:
         sees_all: Whether the caller reaches every session of the tenant, or only its own.
         key_id: The API key that the caller holds, if it is one.
         sets_budgets: Whether the caller may say what may be spent.
+        sets_retention: Whether the caller may put sessions under legal hold, and lift that.
     """
 
     tenant_id: str = DEFAULT_TENANT
@@ -31,6 +33,7 @@ class Actor:
     sees_all: bool = True
     key_id: str | None = None
     sets_budgets: bool = True
+    sets_retention: bool = True
 
     def __post_init__(self) -> None:
         check_id(self.tenant_id, "tenant")

@@ -43,6 +43,7 @@ class Session:
         digest: Digest chain's head as hex.
         forked_at_seq: Number of messages taken over from the parent.
         cost_data: Opaque object of the clients, merged per key.
+        legal_hold: Nothing of it may be removed until that is lifted.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Session:
     metadata: dict[str, Any]
     cost_data: dict[str, Any]
     archived: bool
+    legal_hold: bool
     parent_session_id: str | None
     forked_at_seq: int | None
     message_count: int
@@ -91,11 +93,12 @@ class SessionChanges:
     title: str | Unset | None = UNSET
     metadata: dict[str, Any] | Unset = UNSET
     archived: bool | Unset = UNSET
+    legal_hold: bool | Unset = UNSET
     cost_data: dict[str, Any] | None = None
 
     def names(self) -> list[str]:
         """Names of the fields that are to change."""
-        fields = ("title", "metadata", "archived")
+        fields = ("title", "metadata", "archived", "legal_hold")
         names = [field for field in fields if getattr(self, field) is not UNSET]
         return [*names, "cost_data"] if self.cost_data else names
 
@@ -134,7 +137,7 @@ class SessionQuery:
         for field in ("created_after_us", "created_before_us", "updated_after_us"):
             if getattr(self, field) is not None:
                 check_us(getattr(self, field), field)
-        _check_archived(self.archived, None)
+        _check_flag(self.archived, "archived", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,14 +223,17 @@ def check_changes(
     title: str | Unset | None = UNSET,
     metadata: Mapping[str, Any] | Unset | None = UNSET,
     archived: bool | Unset = UNSET,
+    legal_hold: bool | Unset = UNSET,
     cost_data: Mapping[str, Any] | None = None,
 ) -> SessionChanges:
     """Check changes to a session; metadata of None empties it."""
-    _check_archived(archived, UNSET)
+    _check_flag(archived, "archived", UNSET)
+    _check_flag(legal_hold, "legal_hold", UNSET)
     return SessionChanges(
         title=title if title is UNSET else _optional(title, "title", TITLE_LENGTH_MAX),
         metadata=metadata if metadata is UNSET else check_object(metadata, "metadata"),
         archived=archived,
+        legal_hold=legal_hold,
         cost_data=None if cost_data is None else check_object(cost_data, "cost_data"),
     )
 
@@ -263,9 +269,9 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, **new}
 
 
-def _check_archived(value: object, absent: object) -> None:
+def _check_flag(value: object, field: str, absent: object) -> None:
     if value is not absent and not isinstance(value, bool):
-        raise InvalidInput("archived must be true or false", code="invalid_field", field="archived")
+        raise InvalidInput(f"{field} must be true or false", code="invalid_field", field=field)
 
 
 def _optional(value: str | None, field: str, length_max: int) -> str | None:

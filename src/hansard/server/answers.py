@@ -95,6 +95,7 @@ class SessionSummary(Struct, kw_only=True):
     model: str | None
     metadata: dict[str, Any]
     archived: bool
+    legal_hold: bool
     parent_session_id: str | None
     forked_at_seq: int | None
     message_count: int
@@ -338,6 +339,7 @@ def summary_fields(session: Session) -> dict[str, Any]:
         "model": session.model,
         "metadata": session.metadata,
         "archived": session.archived,
+        "legal_hold": session.legal_hold,
         "parent_session_id": session.parent_session_id,
         "forked_at_seq": session.forked_at_seq,
         "message_count": session.message_count,

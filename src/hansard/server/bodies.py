@@ -66,13 +66,15 @@ class SaveBody(Struct):
 class UpdateBody(Struct):
     """Changes to a session; what is absent stays as it is.
 
-    ``cost_data`` is merged per top-level key, ``metadata`` is replaced.
+    ``cost_data`` is merged per top-level key, ``metadata`` is replaced. The scope
+    ``retention:write`` opens ``legal_hold``.
     """
 
     cost_data: dict[str, Any] | None = None
     title: str | UnsetType | None = UNSET
     metadata: dict[str, Any] | UnsetType | None = UNSET
     archived: bool | UnsetType = UNSET
+    legal_hold: bool | UnsetType = UNSET
 
 
 class AppendBody(Struct, forbid_unknown_fields=True):

@@ -81,7 +81,7 @@ ENDPOINTS: Final = (
         body=Body(shape=bodies.SaveBody, large=True),
         headers=(IF_MATCH,),
         answer=answers.Saved,
-        errors=(404, 412),
+        errors=(404, 409, 412),
     ),
     Endpoint(
         method="PATCH",
@@ -92,7 +92,7 @@ ENDPOINTS: Final = (
         body=Body(shape=bodies.UpdateBody),
         headers=(IF_MATCH, PREFER),
         answer=answers.UpdateAnswer,
-        errors=(404, 412),
+        errors=(403, 404, 412),
     ),
     Endpoint(
         method="DELETE",
@@ -101,7 +101,7 @@ ENDPOINTS: Final = (
         summary="Remove a session with all that belongs to it.",
         handler=sessions.delete_session,
         answer=answers.Deleted,
-        errors=(404,),
+        errors=(404, 409),
     ),
     Endpoint(
         method="POST",
@@ -246,7 +246,7 @@ ENDPOINTS: Final = (
         handler=sessions.revert_session,
         body=Body(shape=bodies.RevertBody),
         status=204,
-        errors=(400, 404),
+        errors=(400, 404, 409),
     ),
     Endpoint(
         method="GET",

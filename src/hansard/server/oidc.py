@@ -15,7 +15,12 @@ from typing import Any, Final
 
 import jwt
 
-from hansard.core.actors import SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS, Actor
+from hansard.core.actors import (
+    SCOPE_ALL_SESSIONS,
+    SCOPE_SET_BUDGETS,
+    SCOPE_SET_RETENTION,
+    Actor,
+)
 from hansard.core.errors import InvalidInput, Unauthorized
 from hansard.core.keys import PREFIX
 from hansard.core.sessions import NAME_LENGTH_MAX
@@ -88,6 +93,7 @@ class TokenHolders:
                 owner,
                 sees_all=SCOPE_ALL_SESSIONS in scopes,
                 sets_budgets=SCOPE_SET_BUDGETS in scopes,
+                sets_retention=SCOPE_SET_RETENTION in scopes,
             )
         except InvalidInput as exc:
             raise Unauthorized(f"the token's claims cannot be used: {exc.message}") from exc

@@ -106,6 +106,7 @@ async def update_session(call: Call[bodies.NoQuery, bodies.UpdateBody]) -> Reply
         title=UNSET if isinstance(body.title, UnsetType) else body.title,
         metadata=UNSET if isinstance(body.metadata, UnsetType) else body.metadata,
         archived=UNSET if isinstance(body.archived, UnsetType) else body.archived,
+        legal_hold=UNSET if isinstance(body.legal_hold, UnsetType) else body.legal_hold,
         cost_data=body.cost_data,
         expected_version=await _expected_version(call),
     )

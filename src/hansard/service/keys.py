@@ -6,7 +6,12 @@ import hmac
 import os
 from collections.abc import Sequence
 
-from hansard.core.actors import SCOPE_ALL_SESSIONS, SCOPE_SET_BUDGETS, Actor
+from hansard.core.actors import (
+    SCOPE_ALL_SESSIONS,
+    SCOPE_SET_BUDGETS,
+    SCOPE_SET_RETENTION,
+    Actor,
+)
 from hansard.core.errors import NotFound, Unauthorized
 from hansard.core.ids import Clock, EntropySource, check_id, make_ulid
 from hansard.core.keys import ApiKey, hash_secret, make_secret, read_key, write_key
@@ -101,4 +106,5 @@ def actor_of(key: ApiKey) -> Actor:
         sees_all=SCOPE_ALL_SESSIONS in key.scopes,
         key_id=key.key_id,
         sets_budgets=SCOPE_SET_BUDGETS in key.scopes,
+        sets_retention=SCOPE_SET_RETENTION in key.scopes,
     )

@@ -105,11 +105,16 @@ class NullSessions:
         title: str | Unset | None = UNSET,
         metadata: Mapping[str, Any] | Unset | None = UNSET,
         archived: bool | Unset = UNSET,
+        legal_hold: bool | Unset = UNSET,
         cost_data: Mapping[str, Any] | None = None,
         expected_version: int | None = None,
     ) -> UpdateReceipt:
         changes = check_changes(
-            title=title, metadata=metadata, archived=archived, cost_data=cost_data
+            title=title,
+            metadata=metadata,
+            archived=archived,
+            legal_hold=legal_hold,
+            cost_data=cost_data,
         )
         return UpdateReceipt(session=await self.get(session_id), changes=tuple(changes.names()))
 
@@ -294,6 +299,7 @@ def _empty(session_id: str, now_us: int) -> Session:
         metadata={},
         cost_data={},
         archived=False,
+        legal_hold=False,
         parent_session_id=None,
         forked_at_seq=None,
         message_count=0,

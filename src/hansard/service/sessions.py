@@ -18,7 +18,7 @@ from typing import Any, Self
 from hansard.core.actors import Actor
 from hansard.core.documents import ImportReport
 from hansard.core.durability import Finding
-from hansard.core.errors import Conflict, NotFound
+from hansard.core.errors import Conflict, NotFound, Unauthorized
 from hansard.core.events import Event
 from hansard.core.ids import check_id
 from hansard.core.messages import check_messages
@@ -42,14 +42,12 @@ from hansard.offload import check_list
 from hansard.service import exchange, verification
 from hansard.service.budgets import Budgets
 from hansard.service.lineage import Lineage
-from hansard.store import durability, events, messages, sessions
+from hansard.store import durability, events, messages, retention, sessions
 from hansard.store.database import Tx
-from hansard.store.sessions import Untouched
+from hansard.store.retention import Purged
 
 EVENTS_STEP = 200  # events read at a time
 POLL_S = 1.0  # how long a reader of events relies on announcements alone
-PURGE_STEP = 200  # sessions removed in one transaction
-BEFORE_ALL = (-(2**63), "")  # imported sessions may be from before 1970
 
 
 class DatabaseSessions(Budgets, Lineage):
@@ -137,12 +135,19 @@ class DatabaseSessions(Budgets, Lineage):
         title: str | Unset | None = UNSET,
         metadata: Mapping[str, Any] | Unset | None = UNSET,
         archived: bool | Unset = UNSET,
+        legal_hold: bool | Unset = UNSET,
         cost_data: Mapping[str, Any] | None = None,
         expected_version: int | None = None,
     ) -> UpdateReceipt:
         changes = check_changes(
-            title=title, metadata=metadata, archived=archived, cost_data=cost_data
+            title=title,
+            metadata=metadata,
+            archived=archived,
+            legal_hold=legal_hold,
+            cost_data=cost_data,
         )
+        if legal_hold is not UNSET and not self.actor.sets_retention:
+            raise Unauthorized("legal holds are not yours to set", code="forbidden")
         now_us = self.clock()
         return await self.write_session(
             session_id,
@@ -174,17 +179,16 @@ class DatabaseSessions(Budgets, Lineage):
 
     async def purge(self, *, updated_before_us: int, dry_run: bool = False) -> PurgeReport:
         check_us(updated_before_us, "updated_before")
+        if dry_run:
+            found = await self.runner.read_alone(
+                lambda tx: retention.count_sessions(tx, self.actor, updated_before_us)
+            )
+            return PurgeReport(sessions=found.sessions, messages=found.messages, dry_run=True)
         removed = count = 0
-        after = BEFORE_ALL
-        while True:
-            found = await self._list_untouched(updated_before_us, after)
-            if not found:
-                return PurgeReport(sessions=removed, messages=count, dry_run=dry_run)
-            after = (found[-1][2], found[-1][0])
-            if not dry_run:
-                found = await self._purge(found, updated_before_us)
-            removed += len(found)
-            count += sum(row[1] for row in found)
+        while (gone := await self._purge(updated_before_us)).sessions:
+            removed += gone.sessions
+            count += gone.messages
+        return PurgeReport(sessions=removed, messages=count, dry_run=False)
 
     def export_session(self, session_id: str, format: str = "native") -> AsyncIterator[bytes]:
         return exchange.export_session(self, session_id, format)
@@ -234,16 +238,11 @@ class DatabaseSessions(Budgets, Lineage):
             ),
         )
 
-    async def _list_untouched(self, before_us: int, after: tuple[int, str]) -> Sequence[Untouched]:
-        return await self.runner.read(
-            lambda tx: sessions.list_untouched(
-                tx, self.actor, before_us, after=after, limit=PURGE_STEP
-            )
-        )
-
-    async def _purge(self, found: Sequence[Untouched], before_us: int) -> Sequence[Untouched]:
+    async def _purge(self, before_us: int) -> Purged:
         now_us = self.clock()
-        return await self.runner.write(lambda tx: _purge(tx, self.actor, found, before_us, now_us))
+        return await self.runner.write(
+            lambda tx: retention.remove_sessions(tx, self.actor, before_us, now_us)
+        )
 
 
 def _create(tx: Tx, actor: Actor, new: NewSession) -> Session:
@@ -253,18 +252,6 @@ def _create(tx: Tx, actor: Actor, new: NewSession) -> Session:
         head = sessions.lock(tx, actor, new.id)
         messages.save(tx, actor, head, new.messages, new.at_us)
     return sessions.get(tx, actor, new.id)
-
-
-def _purge(
-    tx: Tx, actor: Actor, found: Sequence[Untouched], before_us: int, now_us: int
-) -> list[Untouched]:
-    """Remove those of the sessions that still are untouched."""
-    keys = [(actor.tenant_id, row[0]) for row in found]
-    heads = sessions.lock_many(tx, keys, wait=True)
-    gone = [head for head in heads.values() if head.updated_at_us < before_us]
-    for head in gone:
-        sessions.delete(tx, head, now_us)
-    return [(head.session_id, head.message_count, head.updated_at_us) for head in gone]
 
 
 def _wake(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:

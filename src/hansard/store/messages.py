@@ -13,6 +13,7 @@ from hansard.core.actors import Actor
 from hansard.core.messages import NewMessage, StoredMessage
 from hansard.core.sessions import SaveReceipt
 from hansard.core.windows import Cut, Window
+from hansard.store import legal_holds
 from hansard.store.database import Row, Tx, one
 from hansard.store.sessions import Head, advance
 from hansard.store.steps import in_steps
@@ -158,7 +159,12 @@ def copy(tx: Tx, actor: Actor, session_id: str, to_session_id: str, count: int) 
 
 
 def cut(tx: Tx, actor: Actor, session_id: str, first: int) -> None:
-    """Remove all messages from a position on, also from the turns that brought them."""
+    """Remove all messages from a position on, also from the turns that brought them.
+
+    Raises:
+        Conflict: ``legal_hold``.
+    """
+    legal_holds.check_free(tx, (actor.tenant_id, session_id))
     tx.run("message_cut", tenant_id=actor.tenant_id, session_id=session_id, first=first)
     tx.run("turn_cut", tenant_id=actor.tenant_id, session_id=session_id, first=first)
 

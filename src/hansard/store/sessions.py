@@ -26,15 +26,15 @@ from hansard.core.sessions import (
     merge,
 )
 from hansard.core.usage import UsageTotals
+from hansard.store import legal_holds
 from hansard.store.database import ForRows, Row, Tx, one
 
 Key = tuple[str, str]
-Untouched = tuple[str, int, int]
-"""Id, number of messages and last change of a session that may be purged."""
 
 
 # Columns of session_get.
 _TITLE, _METADATA, _COST_DATA, _ARCHIVED, _COUNT, _VERSION, _UPDATED = 3, 6, 7, 8, 11, 13, 24
+_LEGAL_HOLD = 25
 
 
 @dataclass(slots=True)
@@ -223,6 +223,8 @@ def update(
 ) -> UpdateReceipt:
     """Apply changes; one that changes nothing leaves the version as it is."""
     lock(tx, actor, session_id, expected_version=expected_version)
+    if changes.legal_hold is True:
+        legal_holds.wait_for_removals(tx)
     key = {"tenant_id": actor.tenant_id, "session_id": session_id}
     row = tx.rows("session_get", (), **key)[0]
     new = _described(row, changes)
@@ -237,6 +239,7 @@ def update(
         archived=bool(new[_ARCHIVED]),
         metadata=new[_METADATA],
         cost_data=new[_COST_DATA],
+        legal_hold=bool(new[_LEGAL_HOLD]),
         **key,
     )
     event = (*key.values(), version, "session.updated", None, None, None, row[_COUNT], now_us)
@@ -248,6 +251,16 @@ def update(
 def delete(tx: Tx, head: Head, now_us: int) -> None:
     """Remove a locked session and all that hangs on it; what it cost stays in the ledger.
 
+    Raises:
+        Conflict: ``legal_hold``.
+    """
+    legal_holds.check_free(tx, head.key)
+    remove(tx, head, now_us)
+
+
+def remove(tx: Tx, head: Head, now_us: int) -> None:
+    """Do the same with a session that is known to be under no legal hold.
+
     Its entries go on under a name that no session can have, so that a new session of the
     same name begins with nothing.
     """
@@ -256,24 +269,6 @@ def delete(tx: Tx, head: Head, now_us: int) -> None:
     tx.run("usage_bury", tombstone=tombstone, **key)
     tx.run("session_usage_bury", tombstone=tombstone, **key)
     tx.run("session_delete", **key)
-
-
-def list_untouched(
-    tx: Tx, actor: Actor, before_us: int, *, after: tuple[int, str], limit: int
-) -> list[Untouched]:
-    """Return (id, messages, updated_at_us) of sessions not touched since, oldest first."""
-    owner = {} if actor.sees_all else {"owner": actor.owner}
-    rows = tx.rows(
-        "session_list_untouched",
-        [*owner],
-        tenant_id=actor.tenant_id,
-        before_us=before_us,
-        after_us=after[0],
-        after_id=after[1],
-        limit=limit,
-        **owner,
-    )
-    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def not_found(session_id: str) -> NotFound:
@@ -302,6 +297,8 @@ def _described(row: Row, changes: SessionChanges) -> Row:
         new[_TITLE] = changes.title
     if changes.archived is not UNSET:
         new[_ARCHIVED] = type(row[_ARCHIVED])(changes.archived)
+    if changes.legal_hold is not UNSET:
+        new[_LEGAL_HOLD] = type(row[_LEGAL_HOLD])(changes.legal_hold)
     if changes.metadata is not UNSET:
         new[_METADATA] = strict_json.dumps(changes.metadata)
     if changes.cost_data:
@@ -343,4 +340,5 @@ def _session(row: Row) -> Session:
         digest=row[22].hex(),
         created_at_us=row[23],
         updated_at_us=row[24],
+        legal_hold=bool(row[25]),
     )

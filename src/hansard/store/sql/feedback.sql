@@ -61,11 +61,14 @@ ORDER BY window_start_us, agent_type IS NOT NULL, agent_type
 LIMIT :limit;
 
 -- name: feedback_purge
--- Remove the oldest feedback from before a moment.
+-- Remove the oldest feedback from before a moment that is on no session under legal hold.
 DELETE FROM feedback
 WHERE tenant_id = :tenant_id AND feedback_id IN (
-    SELECT feedback_id FROM feedback
-    WHERE tenant_id = :tenant_id AND created_at_us < :before_us
+    SELECT feedback_id FROM feedback AS f
+    WHERE tenant_id = :tenant_id AND created_at_us < :before_us AND NOT EXISTS (
+        SELECT 1 FROM session_details AS d
+        WHERE d.tenant_id = :tenant_id AND d.session_id = f.session_id AND d.legal_hold
+    )
     ORDER BY created_at_us, feedback_id
     LIMIT :limit
 )

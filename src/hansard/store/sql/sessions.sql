@@ -26,7 +26,7 @@ SELECT s.session_id, s.owner, d.agent, d.title, d.model, d.system_prompt, d.meta
     d.archived, d.parent_session_id, d.forked_at_seq, s.message_count, s.turn_count, s.version,
     s.calls, s.input_tokens, s.cached_tokens, s.cache_write_tokens, s.output_tokens,
     s.reasoning_tokens, s.cost_nanousd, s.unpriced_calls, s.digest, d.created_at_us,
-    s.updated_at_us
+    s.updated_at_us, d.legal_hold
 FROM sessions AS s
 JOIN session_details AS d ON d.tenant_id = s.tenant_id AND d.session_id = s.session_id
 WHERE s.tenant_id = :tenant_id AND s.session_id = :session_id;
@@ -38,7 +38,7 @@ SELECT s.session_id, s.owner, d.agent, d.title, d.model, NULL, d.metadata, '{}',
     d.archived, d.parent_session_id, d.forked_at_seq, s.message_count, s.turn_count, s.version,
     s.calls, s.input_tokens, s.cached_tokens, s.cache_write_tokens, s.output_tokens,
     s.reasoning_tokens, s.cost_nanousd, s.unpriced_calls, s.digest, d.created_at_us,
-    s.updated_at_us
+    s.updated_at_us, d.legal_hold
 FROM sessions AS s
 JOIN session_details AS d ON d.tenant_id = s.tenant_id AND d.session_id = s.session_id
 WHERE s.tenant_id = :tenant_id AND d.tenant_id = :tenant_id
@@ -65,15 +65,6 @@ SELECT session_id FROM sessions
 WHERE tenant_id = :tenant_id AND session_id >= :first AND session_id < :beyond
 AND owner = :owner -- if owner
 ORDER BY session_id
-LIMIT :limit;
-
--- name: session_list_untouched
--- Sessions that nobody touched since, oldest first.
-SELECT session_id, message_count, updated_at_us FROM sessions
-WHERE tenant_id = :tenant_id AND updated_at_us < :before_us
-AND owner = :owner -- if owner
-AND (updated_at_us, session_id) > (:after_us, :after_id)
-ORDER BY updated_at_us, session_id
 LIMIT :limit;
 
 -- name: session_lock
@@ -110,7 +101,7 @@ WHERE tenant_id = :tenant_id AND session_id = :session_id;
 -- name: session_details_update
 -- What an update changes.
 UPDATE session_details SET title = :title, archived = :archived, metadata = :metadata,
-    cost_data = :cost_data
+    cost_data = :cost_data, legal_hold = :legal_hold
 WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
 -- name: session_details_stamp

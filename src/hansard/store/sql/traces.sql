@@ -40,11 +40,14 @@ ORDER BY started_at_us DESC, trace_id DESC
 LIMIT :limit OFFSET :offset;
 
 -- name: trace_purge
--- Remove traces that were last saved before a moment, oldest first.
+-- Remove traces of no session under legal hold that were last saved before a moment, oldest first.
 DELETE FROM traces
 WHERE tenant_id = :tenant_id AND trace_id IN (
-    SELECT trace_id FROM traces
-    WHERE tenant_id = :tenant_id AND saved_at_us < :before_us
+    SELECT trace_id FROM traces AS t
+    WHERE tenant_id = :tenant_id AND saved_at_us < :before_us AND NOT EXISTS (
+        SELECT 1 FROM session_details AS d
+        WHERE d.tenant_id = :tenant_id AND d.session_id = t.session_id AND d.legal_hold
+    )
     ORDER BY saved_at_us, trace_id
     LIMIT :limit
 )

@@ -1,0 +1,2 @@
+-- name: retention_turn
+SELECT pg_advisory_xact_lock(:key);
