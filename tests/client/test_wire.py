@@ -44,6 +44,7 @@ SESSION = Session(
     metadata={"a": [1, None]},
     cost_data={"b": 1.5},
     archived=True,
+    legal_hold=True,
     parent_session_id="p",
     forked_at_seq=3,
     message_count=4,

@@ -26,6 +26,7 @@ from hansard.server.logs import Log, make_log
 from hansard.server.oidc import TokenHolders
 from hansard.server.openapi import document
 from hansard.server.operation import Resource
+from hansard.server.retention_chore import RetentionChore
 from hansard.server.telemetry import telling
 from hansard.service.keys import KeyService
 from hansard.service.sessions import DatabaseSessions
@@ -62,7 +63,7 @@ def create_app(
             told = await stack.enter_async_context(telling(settings.telemetry, record.clock))
             chat = await open_chat(context, agent, told)
             context.chat = chat and await stack.enter_async_context(chat)
-            chores = BudgetChores(context, client).list()
+            chores = [*BudgetChores(context, client).list(), RetentionChore(context).chore()]
             await stack.enter_async_context(doing(chores, context.log))
             yield
 

@@ -26,6 +26,7 @@ from hansard.runtime.chat import Chat
 from hansard.server.budget_metrics import BudgetMetrics
 from hansard.server.chat_metrics import ChatMetrics
 from hansard.server.histograms import Durations
+from hansard.server.retention_metrics import RetentionMetrics
 from hansard.server.usage_metrics import collect_usage
 from hansard.service.threads import Runner
 
@@ -56,6 +57,7 @@ class Metrics(Collector):
     Attributes:
         budgets: What is held, and which thresholds were told.
         chats: Turns; an observer of the chat.
+        retention: What was removed because of its age.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Metrics(Collector):
         self._by_tenant = by_tenant
         self.budgets = BudgetMetrics()
         self.chats = ChatMetrics()
+        self.retention = RetentionMetrics()
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -117,6 +120,7 @@ class Metrics(Collector):
         yield from self.chats.collect()
         yield from _chat_gauges(self._chat())
         yield from self.budgets.collect()
+        yield from self.retention.collect()
         yield from self._of_store()
 
     def _of_store(self) -> Iterator[Metric]:
