@@ -20,6 +20,7 @@ from hansard.core.ledger import LedgerReport
 from hansard.core.messages import Message
 from hansard.core.money import format_usd
 from hansard.core.reports import UsageReport
+from hansard.core.retention import Removal, RetentionRule
 from hansard.core.sessions import PurgeReport, Session, Verification
 from hansard.core.times import format_us
 from hansard.core.usage import TOKEN_FIELDS, SessionUsage, UsageTotals
@@ -52,6 +53,7 @@ def summary(session: Session) -> Payload:
         "model": session.model,
         "metadata": session.metadata,
         "archived": session.archived,
+        "legal_hold": session.legal_hold,
         "parent_session_id": session.parent_session_id,
         "forked_at_seq": session.forked_at_seq,
         "message_count": session.message_count,
@@ -167,6 +169,34 @@ def import_report(source: str, value: ImportReport) -> Payload:
 def purge(value: PurgeReport) -> Payload:
     """What a purge removed."""
     return {"sessions": value.sessions, "messages": value.messages, "dry_run": value.dry_run}
+
+
+def retention(
+    tenant: str, rules: Sequence[RetentionRule], legal_hold_since_us: int | None
+) -> Payload:
+    """The rules that a tenant goes by."""
+    return {
+        "tenant": tenant,
+        "legal_hold_since": _time(legal_hold_since_us),
+        "rules": [retention_rule(rule) for rule in rules],
+    }
+
+
+def retention_rule(value: RetentionRule) -> Payload:
+    """How long what is of a kind stays; no days are for ever."""
+    return {"kind": value.kind, "keep_days": value.keep_days, "set_for": value.scope}
+
+
+def removal(value: Removal, *, dry_run: bool) -> Payload:
+    """How much of a kind went because of its age, or would go."""
+    return {
+        "tenant": value.tenant_id,
+        "kind": value.kind,
+        "keep_days": value.keep_days,
+        "before": format_us(value.before_us),
+        "count": value.count,
+        "dry_run": dry_run,
+    }
 
 
 def api_key(value: ApiKey) -> Payload:

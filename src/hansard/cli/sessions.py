@@ -173,6 +173,7 @@ def _print_session(session: Session) -> None:
             "owner": session.owner,
             "model": session.model,
             "archived": "yes" if session.archived else None,
+            "legal hold": "yes" if session.legal_hold else None,
             "forked from": f"{parent} at {session.forked_at_seq}" if parent else None,
             "messages": session.message_count,
             "turns": session.turn_count,
