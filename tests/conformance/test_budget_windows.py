@@ -28,7 +28,8 @@ SCOPES = {
 
 
 async def limit(books: DatabaseSessions, **more: Any) -> None:
-    await books.put_budget("b", **({"scope": "tenant", "limit_amount": 100} | more))
+    given: dict[str, Any] = {"scope": "tenant", "limit_amount": 100, **more}
+    await books.put_budget("b", **given)
 
 
 async def spend(books: DatabaseSessions, call_id: str, cost: int) -> None:

@@ -212,7 +212,11 @@ async def test_model_that_answered_decides_the_price(books: DatabaseSessions) ->
 
 @pytest.mark.parametrize("first", [None, PRICES], ids=["unpriced", "priced"])
 async def test_turn_sent_again_at_another_price_is_the_same_turn(place: Place, first: Any) -> None:
-    turn = {"usage": [call("a", 1_000, provider="p", model="m")], "turn_id": "t", "create": True}
+    turn: dict[str, Any] = {
+        "usage": [call("a", 1_000, provider="p", model="m")],
+        "turn_id": "t",
+        "create": True,
+    }
     async with open_database(place.url, prices=first) as record:
         receipt = await record.append_turn("s", dialogue(1), **turn)
     before = place.dump()
@@ -224,7 +228,7 @@ async def test_turn_sent_again_at_another_price_is_the_same_turn(place: Place, f
 
 @pytest.mark.parametrize("first", [None, PRICES], ids=["unpriced", "priced"])
 async def test_call_sent_again_at_another_price_is_the_same_call(place: Place, first: Any) -> None:
-    entry = {"event_id": "a", "input_tokens": 1_000, "provider": "p", "model": "m"}
+    entry: dict[str, Any] = {"event_id": "a", "input_tokens": 1_000, "provider": "p", "model": "m"}
     async with open_database(place.url, prices=first) as record:
         await record.create(session_id="s")
         totals = await record.update_token_usage("s", **entry)
