@@ -41,6 +41,9 @@ _PURPOSES: Final = {
     "imports": "Where an imported session came from; the unique key lets a document in once. "
     "`owner` is empty, not absent, where there is none, so that the key holds there too.",
     "api_keys": "One row for each API key. Of its secret only a keyed hash is kept.",
+    "retention": "One row for each rule: for how many days what is of a kind stays, or for ever. "
+    "`tenant_id` is empty where the rule is for every tenant without its own.",
+    "legal_holds": "One row for each tenant of which nothing may be removed.",
     "feedback": "One row for each thumb. It names a trace and a session, which need not be there.",
     "traces": "One row for each trace. `body` is the trace as it was given, `summary` what lists "
     "show of it; `saved_at_us` is our time, and the one that says how long it is kept.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from hansard.server.chores import Chore
@@ -26,15 +27,11 @@ class RetentionChore:
 
     async def apply(self) -> None:
         """Remove what is too old."""
+        removed: Counter[str] = Counter()
         async for tenant_id in self._service.iter_tenants():
             for removal in await self._service.apply(tenant_id):
-                if removal.count:
-                    self._metrics.removed[removal.kind] += removal.count
-                    self._log.info(
-                        "retention.removed",
-                        tenant_id=tenant_id,
-                        kind=removal.kind,
-                        keep_days=removal.keep_days,
-                        count=removal.count,
-                    )
+                removed[removal.kind] += removal.count
+                self._metrics.removed[removal.kind] += removal.count
         self._metrics.applied_at_us = self._clock()
+        if any(removed.values()):
+            self._log.info("retention.applied", **removed)

@@ -15,12 +15,12 @@ class RetentionMetrics:
 
     Attributes:
         removed: Sessions, traces and so on, by kind.
-        applied_at_us: When it last had gone through all tenants; None if it never has.
+        applied_at_us: When it last had gone through all tenants; 0 if it never has.
     """
 
     def __init__(self) -> None:
         self.removed: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
-        self.applied_at_us: int | None = None
+        self.applied_at_us = 0
 
     def collect(self) -> Iterator[Metric]:
         """Turn it into families."""
@@ -32,9 +32,8 @@ class RetentionMetrics:
         for kind, count in self.removed.items():
             removed.add_metric([kind], count)
         yield removed
-        if self.applied_at_us is not None:
-            yield GaugeMetricFamily(
-                "hansard_retention_applied_timestamp_seconds",
-                "When this server last had gone through the rules of all tenants.",
-                value=self.applied_at_us / 1_000_000,
-            )
+        yield GaugeMetricFamily(
+            "hansard_retention_applied_timestamp_seconds",
+            "When this server last had gone through the rules of all tenants.",
+            value=self.applied_at_us / 1_000_000,
+        )
