@@ -43,6 +43,10 @@ FOREVER_US: Final = -(2**63)
 """Start of the window that never ends."""
 
 _QUARTER_US = 900_000_000  # every offset of a time zone in use is a multiple of a quarter hour
+_HOUR_US = 3_600_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_NO_TIME: Final = timedelta()
 _PICO_PER_NANO = 1_000
 _PERCENTS: Final = range(1, 101)
 
@@ -284,8 +288,8 @@ def check_budget(
 def find_window(period: str, time_zone: str, at_us: int) -> Window:
     """Find the window of a moment.
 
-    Days begin at midnight, weeks on Monday, months on the first, by the clocks of the zone; an
-    hour is an hour of the clock, and lasts two where the clock is set back.
+    Days begin at midnight, weeks on Monday, months on the first, by the clocks of the zone. An
+    hour is always an hour: where clocks are set back, it comes twice.
 
     >>> find_window("day", "Europe/Berlin", 1_700_000_000_000_000)
     Window(start_us=1699916400000000, end_us=1700002800000000)
@@ -297,28 +301,32 @@ def find_window(period: str, time_zone: str, at_us: int) -> Window:
 def _find_window(period: str, time_zone: str, quarter: int) -> Window:
     if period == "total":
         return Window(FOREVER_US, None)
-    zone = ZoneInfo(time_zone)
-    now = datetime.fromtimestamp(quarter * 900, UTC).astimezone(zone)
-    start = now.replace(minute=0, second=0, microsecond=0, fold=0)
+    now = datetime.fromtimestamp(quarter * 900, UTC).astimezone(ZoneInfo(time_zone))
     if period == "hour":
-        end = start + timedelta(hours=1)
-    else:
-        start = start.replace(hour=0)
-        if period == "week":
-            start -= timedelta(days=start.weekday())
-        if period == "month":
-            start = start.replace(day=1)
-        days = {"day": 1, "week": 7, "month": 32}[period]
-        end = start + timedelta(days=days)
-        if period == "month":
-            end = end.replace(day=1)
+        return _find_hour(now)
+    start = now.replace(hour=0, minute=0, fold=0)
+    if period == "week":
+        start -= timedelta(days=start.weekday())
+    if period == "month":
+        start = start.replace(day=1)
+    days = {"day": 1, "week": 7, "month": 32}[period]
+    end = start + timedelta(days=days)
+    if period == "month":
+        end = end.replace(day=1)
     return Window(_instant_us(start), _instant_us(end))
+
+
+def _find_hour(now: datetime) -> Window:
+    """Find the hour, as it is cut in winter: in some zones clocks move by other than hours."""
+    winter = (now.utcoffset() or _NO_TIME) - (now.dst() or _NO_TIME)
+    at_us = _instant_us(now)
+    start_us = at_us - (at_us + winter // _MICROSECOND) % _HOUR_US
+    return Window(start_us, start_us + _HOUR_US)
 
 
 def _instant_us(moment: datetime) -> int:
     """The instant that a reading of a clock stands for, the first of two."""
-    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return since // timedelta(microseconds=1)
+    return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
 
 
 def _is_percent(value: object) -> bool:
