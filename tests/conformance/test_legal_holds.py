@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import psycopg
 import pytest
 
 from hansard import Conflict, SessionService, Unauthorized
@@ -16,6 +18,7 @@ from tests.places import Place
 from tests.samples import bodies, call, compete, dialogue, user
 
 LATER_US = 4_000_000_000_000_000
+WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'legal_holds'::regclass"
 Act = Callable[[SessionService], Awaitable[object]]
 
 REMOVING: dict[str, Act] = {
@@ -182,3 +185,24 @@ async def test_race_of_hold_and_removals_has_one_winner(record: SessionService) 
             assert "legal_hold" in {error.code for error in errors}
         else:
             assert {error.code for error in errors} <= {"session_not_found"}
+
+
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+@pytest.mark.parametrize("whole_tenant", [True, False])
+async def test_placing_waits_for_removals_under_way(
+    place: Place, database: DatabaseSessions, tenant: RetentionService, whole_tenant: bool
+) -> None:
+    """Else one that had looked before would end after the hold was acknowledged."""
+    await database.create(session_id="s")
+    with psycopg.connect(place.url) as removal:
+        removal.execute("SELECT since_us FROM legal_holds")
+        placing: asyncio.Task[object] = asyncio.create_task(
+            tenant.place_legal_hold("default")
+            if whole_tenant
+            else database.update("s", legal_hold=True)
+        )
+        while removal.execute(WAITING).fetchone() is None:
+            await asyncio.sleep(0)
+        assert not placing.done()
+        removal.commit()
+        await placing

@@ -75,6 +75,14 @@ async def test_scope_of_a_token_sets_budgets(app: Edge, issuer: Issuer) -> None:
             assert (await client.put("/v1/budgets/b", json=body)).status_code == status
 
 
+async def test_scope_of_a_token_places_legal_holds(app: Edge, issuer: Issuer) -> None:
+    for scope, status in (("retention:write", 200), ("retention:read sessions:all", 403)):
+        async with client_of(app, issuer.token(scope=scope)) as client:
+            await client.post("/v1/sessions", json={"session_id": "s"})
+            answer = await client.patch("/v1/sessions/s", json={"legal_hold": True})
+            assert answer.status_code == status
+
+
 @pytest.mark.parametrize(
     ("key", "algorithm", "key_id"),
     [
