@@ -257,6 +257,7 @@ class SessionService(Protocol):
             Conflict: ``usage_conflict`` if the id names another call, or the call that it
                 corrects was corrected before.
             NotFound: ``usage_not_found``, if there is no call to correct.
+            Unauthorized: ``forbidden``, if the caller may correct nothing.
         """
         ...
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hansard import Conflict, NotFound, SessionService, UsageTotals
+from hansard import Conflict, NotFound, SessionService, Unauthorized, UsageTotals
 from hansard.compose import open_database
+from hansard.core.actors import Actor
 from tests.samples import compete, user
 
 
@@ -64,6 +65,23 @@ async def test_unknown_call_cannot_be_corrected(record: SessionService) -> None:
         await record.update_token_usage("s", event_id="c2", corrects="nothing")
     assert refused.value.code == "usage_not_found"
     assert (await record.usage("s")).totals.input_tokens == 100
+
+
+async def test_what_takes_a_call_back_cannot_be_corrected(record: SessionService) -> None:
+    await spend(record)
+    await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=70)
+    with pytest.raises(NotFound):
+        await record.update_token_usage("s", event_id="c3", corrects="c1.reversed")
+    assert (await record.usage("s")).totals.calls == 1
+
+
+async def test_call_is_not_its_owners_to_take_back(record_url: str) -> None:
+    async with open_database(record_url) as record:
+        alice = record.acting_as(Actor("t", "alice", sees_all=False, sets_budgets=False))
+        await spend(alice)
+        with pytest.raises(Unauthorized):
+            await alice.update_token_usage("s", event_id="c2", corrects="c1")
+        assert (await alice.usage("s")).totals.input_tokens == 100
 
 
 async def test_other_content_under_the_id_of_a_correction_is_a_conflict(

@@ -182,6 +182,14 @@ async def test_months_are_sums_of_days(record_url: str) -> None:
     ]
 
 
+async def test_days_before_1970_are_days(record_url: str) -> None:
+    async with open_database(record_url) as record:
+        record.clock = Ticking(-HOUR_US // 2)
+        await record.append_turn("s", [user("x")], usage=[call("c", 1)], create=True)
+        report = await record.usage_report(group_by=["day"])
+    assert [bucket.key for bucket in report.buckets] == [("1969-12-31",)]
+
+
 async def test_reach_of_a_report_is_that_of_its_caller(record_url: str) -> None:
     async with open_database(record_url) as record:
         for tenant, owner in (("t", "alice"), ("t", "bob"), ("u", "alice")):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from hansard.core.errors import Conflict
+from hansard.core.errors import Conflict, Unauthorized
 from hansard.core.ids import check_id
 from hansard.core.messages import Message
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
@@ -152,7 +152,14 @@ class Turns(Messages):
         *,
         corrects: str | None = None,
     ) -> UsageTotals:
-        """Add one model call that belongs to no turn, once; maybe in place of another."""
+        """Add one model call that belongs to no turn, once; maybe in place of another.
+
+        Raises:
+            Unauthorized: ``forbidden``, if the caller may correct nothing: what was measured
+                would else be everybody's to take back.
+        """
+        if corrects is not None and not self.actor.sets_budgets:
+            raise Unauthorized("corrections are not yours to make", code="forbidden")
         wrong = None if corrects is None else await self._get_entry(session_id, corrects)
         turn = check_usage_only(
             entry, clock=self.clock, pricing=await self.pricing(), corrects=wrong

@@ -153,7 +153,7 @@ def list_models(tx: Tx, actor: Actor, session_id: str) -> list[ModelUsage]:
 
 
 def get(tx: Tx, actor: Actor, session_id: str, event_id: str) -> UsageEntry:
-    """Return one entry that is no import.
+    """Return one entry that is no import, and takes none back.
 
     Raises:
         NotFound: ``usage_not_found``.

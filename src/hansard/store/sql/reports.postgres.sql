@@ -1,11 +1,11 @@
 -- name: report_by_hours
 SELECT
     CASE :first WHEN 'hour' THEN CAST(hour_us AS TEXT)
-        WHEN 'day' THEN CAST(hour_us - hour_us % 86400000000 AS TEXT)
+        WHEN 'day' THEN CAST(hour_us - (hour_us % 86400000000 + 86400000000) % 86400000000 AS TEXT)
         WHEN 'model' THEN model WHEN 'provider' THEN provider WHEN 'agent' THEN agent
         WHEN 'owner' THEN owner WHEN 'sku' THEN provider || '/' || model ELSE '' END,
     CASE :second WHEN 'hour' THEN CAST(hour_us AS TEXT)
-        WHEN 'day' THEN CAST(hour_us - hour_us % 86400000000 AS TEXT)
+        WHEN 'day' THEN CAST(hour_us - (hour_us % 86400000000 + 86400000000) % 86400000000 AS TEXT)
         WHEN 'model' THEN model WHEN 'provider' THEN provider WHEN 'agent' THEN agent
         WHEN 'owner' THEN owner WHEN 'sku' THEN provider || '/' || model ELSE '' END,
     sum(calls)::bigint, sum(input_tokens)::bigint, sum(cached_tokens)::bigint,
@@ -24,11 +24,11 @@ LIMIT :limit;
 -- name: report_by_sessions
 SELECT
     CASE :first WHEN 'hour' THEN CAST(hour_us AS TEXT)
-        WHEN 'day' THEN CAST(hour_us - hour_us % 86400000000 AS TEXT)
+        WHEN 'day' THEN CAST(hour_us - (hour_us % 86400000000 + 86400000000) % 86400000000 AS TEXT)
         WHEN 'model' THEN model WHEN 'provider' THEN provider WHEN 'agent' THEN agent
         WHEN 'owner' THEN owner WHEN 'sku' THEN provider || '/' || model WHEN 'session' THEN session_id ELSE '' END,
     CASE :second WHEN 'hour' THEN CAST(hour_us AS TEXT)
-        WHEN 'day' THEN CAST(hour_us - hour_us % 86400000000 AS TEXT)
+        WHEN 'day' THEN CAST(hour_us - (hour_us % 86400000000 + 86400000000) % 86400000000 AS TEXT)
         WHEN 'model' THEN model WHEN 'provider' THEN provider WHEN 'agent' THEN agent
         WHEN 'owner' THEN owner WHEN 'sku' THEN provider || '/' || model WHEN 'session' THEN session_id ELSE '' END,
     sum(calls)::bigint, sum(input_tokens)::bigint, sum(cached_tokens)::bigint,

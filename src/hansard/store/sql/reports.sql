@@ -2,11 +2,11 @@
 -- Sums of a tenant, by up to two things.
 SELECT
     CASE :first WHEN 'hour' THEN CAST(hour_us AS TEXT)
-        WHEN 'day' THEN CAST(hour_us - hour_us % 86400000000 AS TEXT)
+        WHEN 'day' THEN CAST(hour_us - (hour_us % 86400000000 + 86400000000) % 86400000000 AS TEXT)
         WHEN 'model' THEN model WHEN 'provider' THEN provider WHEN 'agent' THEN agent
         WHEN 'owner' THEN owner WHEN 'sku' THEN provider || '/' || model ELSE '' END,
     CASE :second WHEN 'hour' THEN CAST(hour_us AS TEXT)
-        WHEN 'day' THEN CAST(hour_us - hour_us % 86400000000 AS TEXT)
+        WHEN 'day' THEN CAST(hour_us - (hour_us % 86400000000 + 86400000000) % 86400000000 AS TEXT)
         WHEN 'model' THEN model WHEN 'provider' THEN provider WHEN 'agent' THEN agent
         WHEN 'owner' THEN owner WHEN 'sku' THEN provider || '/' || model ELSE '' END,
     sum(calls), sum(input_tokens), sum(cached_tokens), sum(cache_write_tokens),
@@ -25,11 +25,11 @@ LIMIT :limit;
 -- The same where sessions are told apart.
 SELECT
     CASE :first WHEN 'hour' THEN CAST(hour_us AS TEXT)
-        WHEN 'day' THEN CAST(hour_us - hour_us % 86400000000 AS TEXT)
+        WHEN 'day' THEN CAST(hour_us - (hour_us % 86400000000 + 86400000000) % 86400000000 AS TEXT)
         WHEN 'model' THEN model WHEN 'provider' THEN provider WHEN 'agent' THEN agent
         WHEN 'owner' THEN owner WHEN 'sku' THEN provider || '/' || model WHEN 'session' THEN session_id ELSE '' END,
     CASE :second WHEN 'hour' THEN CAST(hour_us AS TEXT)
-        WHEN 'day' THEN CAST(hour_us - hour_us % 86400000000 AS TEXT)
+        WHEN 'day' THEN CAST(hour_us - (hour_us % 86400000000 + 86400000000) % 86400000000 AS TEXT)
         WHEN 'model' THEN model WHEN 'provider' THEN provider WHEN 'agent' THEN agent
         WHEN 'owner' THEN owner WHEN 'sku' THEN provider || '/' || model WHEN 'session' THEN session_id ELSE '' END,
     sum(calls), sum(input_tokens), sum(cached_tokens), sum(cache_write_tokens),

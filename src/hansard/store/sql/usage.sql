@@ -31,13 +31,13 @@ ORDER BY event_id
 LIMIT :limit;
 
 -- name: usage_get
--- One entry.
+-- One entry that is no import, and takes none back.
 SELECT event_id, provider, model, input_tokens, cached_tokens, cache_write_tokens,
     output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier, parts, confidence,
     raw, price_version, turn_id, recorded_at_us, reverses, key_id
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id
-    AND kind = 'call';
+    AND kind = 'call' AND reverses IS NULL;
 
 -- name: usage_bury
 -- Entries of a session that is deleted: they stay, under a name that no session can have.
