@@ -20,6 +20,7 @@ def test_list_writes_one_session_per_line(shell: Shell) -> None:
         "output_tokens": 3,
         "reasoning_tokens": 0,
         "cost_usd": "0.0015",
+        "unpriced_calls": 0,
     }
     assert (second["message_count"], second["turn_count"]) == (2, 1)
     assert first["created_at"].endswith("Z")

@@ -67,6 +67,7 @@ async def test_session_answers_with_every_field(api: Api) -> None:
         "output_tokens": 0,
         "reasoning_tokens": 0,
         "cost_usd": "0",
+        "unpriced_calls": 0,
     }
 
 

@@ -63,6 +63,7 @@ async def test_turn_answers_201_and_again_200_with_the_same_body(api: Api) -> No
             "output_tokens": 3,
             "reasoning_tokens": 0,
             "cost_usd": "0.00942",
+            "unpriced_calls": 0,
         },
     }
 
