@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from hansard.core.budgets import FOREVER_US, Subjects
+from hansard.core.budgets import Subjects
+from hansard.core.periods import FOREVER_US
 
 HOUR_US = 3_600_000_000
 LENGTHS_US = {"hour": HOUR_US, "day": 24 * HOUR_US}

@@ -12,19 +12,17 @@ from hypothesis import strategies as st
 
 from hansard.core.budgets import (
     EACH,
-    PERIODS,
     SCOPES,
     SUBJECT_LENGTH_MAX,
     WARN_MAX,
     Budget,
     BudgetState,
     Subjects,
-    Window,
     check_budget,
     exceeded,
-    find_window,
 )
 from hansard.core.errors import InvalidInput
+from hansard.core.periods import PERIODS, Window, find_window
 from hansard.core.times import format_us, parse_us
 from hansard.core.usage import TOTAL_MAX, UsageTotals
 from tests.samples import new_hold

@@ -15,7 +15,6 @@ from hansard.core.actors import Actor
 from hansard.core.budgets import (
     EACH,
     HOLD_STATES,
-    PERIODS,
     SCOPES,
     WARN_PERCENTS,
     Budget,
@@ -25,6 +24,7 @@ from hansard.core.budgets import (
 )
 from hansard.core.errors import InvalidInput
 from hansard.core.money import format_usd, parse_usd
+from hansard.core.periods import PERIODS
 from hansard.core.usage import NewUsage, check_usage
 from hansard.settings import Settings
 

@@ -12,13 +12,14 @@ from typing import Any
 import click
 
 from hansard.cli.texts import json_line
-from hansard.core.budgets import FOREVER_US, Budget, BudgetState, Hold, format_amount
+from hansard.core.budgets import Budget, BudgetState, Hold, format_amount
 from hansard.core.documents import ImportReport
 from hansard.core.durability import Finding
 from hansard.core.keys import ApiKey
 from hansard.core.ledger import LedgerReport
 from hansard.core.messages import Message
 from hansard.core.money import format_usd
+from hansard.core.periods import FOREVER_US
 from hansard.core.reports import UsageReport
 from hansard.core.retention import Removal, RetentionRule
 from hansard.core.sessions import PurgeReport, Session, Verification

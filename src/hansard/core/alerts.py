@@ -12,7 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hansard.core.budgets import FOREVER_US, Budget, format_amount
+from hansard.core.budgets import Budget, format_amount
+from hansard.core.periods import FOREVER_US
 from hansard.core.times import format_us
 
 EVENT: Final = "budget.threshold"

@@ -4,30 +4,26 @@
 
 ``spent`` is the sum of the entries of the window; ``held`` the sum of the holds on it: what
 calls under way may cost at most, and what calls may have cost of which nobody knows the end.
-A window is a stretch of the calendar in the budget's time zone, worked out when it is needed,
-so nothing has to be reset.
+Its window is worked out when it is needed (``core/periods.py``), so nothing has to be reset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
 from hansard.core.errors import InvalidInput, LimitReached
 from hansard.core.ids import check_id
 from hansard.core.money import format_usd, parse_usd
+from hansard.core.periods import PERIODS, ZONE_LENGTH_MAX, Window, find_window, is_zone
 from hansard.core.strict_json import check_text
 from hansard.core.times import format_us
 from hansard.core.usage import TOTAL_MAX, UsageTotals
 
 SCOPES: Final = ("tenant", "owner", "agent", "session", "key")
-PERIODS: Final = ("total", "hour", "day", "week", "month")
 UNITS: Final = ("usd", "tokens")
 MODES: Final = ("enforce", "observe")
 HOLD_STATES: Final = ("open", "settled", "released", "unknown", "written_off")
@@ -36,17 +32,8 @@ EACH: Final = "*"
 
 WARN_PERCENTS: Final = (80, 100)
 WARN_MAX = 10  # thresholds of one budget
-BUDGETS_MAX = 1_000  # of one tenant: all are looked at for each call
-ZONE_LENGTH_MAX = 64
 SUBJECT_LENGTH_MAX = 256
-FOREVER_US: Final = -(2**63)
-"""Start of the window that never ends."""
 
-_QUARTER_US = 900_000_000  # every offset of a time zone in use is a multiple of a quarter hour
-_HOUR_US = 3_600_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_NO_TIME: Final = timedelta()
 _PICO_PER_NANO = 1_000
 _PERCENTS: Final = range(1, 101)
 
@@ -58,13 +45,6 @@ class Subjects(NamedTuple):
     agent: str
     session: str
     key: str
-
-
-class Window(NamedTuple):
-    """A stretch of time, in microseconds; ``end_us`` is None if it never ends."""
-
-    start_us: int
-    end_us: int | None
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -267,7 +247,8 @@ def check_budget(
     percents = tuple(warn_percents)
     if len(percents) > WARN_MAX or not all(map(_is_percent, percents)):
         raise _invalid("warn_percents", f"must be at most {WARN_MAX} whole numbers from 1 to 100")
-    _check_zone(time_zone)
+    if not is_zone(check_text(time_zone, "time_zone", length_max=ZONE_LENGTH_MAX)):
+        raise _invalid("time_zone", "must be an IANA time zone, such as Europe/Berlin")
     return Budget(
         tenant_id=tenant_id,
         budget_id=budget_id,
@@ -285,59 +266,8 @@ def check_budget(
     )
 
 
-def find_window(period: str, time_zone: str, at_us: int) -> Window:
-    """Find the window of a moment.
-
-    Days begin at midnight, weeks on Monday, months on the first, by the clocks of the zone. An
-    hour is always an hour: where clocks are set back, it comes twice.
-
-    >>> find_window("day", "Europe/Berlin", 1_700_000_000_000_000)
-    Window(start_us=1699916400000000, end_us=1700002800000000)
-    """
-    return _find_window(period, time_zone, at_us // _QUARTER_US)
-
-
-@lru_cache(maxsize=4_096)
-def _find_window(period: str, time_zone: str, quarter: int) -> Window:
-    if period == "total":
-        return Window(FOREVER_US, None)
-    now = datetime.fromtimestamp(quarter * 900, UTC).astimezone(ZoneInfo(time_zone))
-    if period == "hour":
-        return _find_hour(now)
-    start = now.replace(hour=0, minute=0, fold=0)
-    if period == "week":
-        start -= timedelta(days=start.weekday())
-    if period == "month":
-        start = start.replace(day=1)
-    days = {"day": 1, "week": 7, "month": 32}[period]
-    end = start + timedelta(days=days)
-    if period == "month":
-        end = end.replace(day=1)
-    return Window(_instant_us(start), _instant_us(end))
-
-
-def _find_hour(now: datetime) -> Window:
-    """Find the hour, as it is cut in winter: in some zones clocks move by other than hours."""
-    winter = (now.utcoffset() or _NO_TIME) - (now.dst() or _NO_TIME)
-    at_us = _instant_us(now)
-    start_us = at_us - (at_us + winter // _MICROSECOND) % _HOUR_US
-    return Window(start_us, start_us + _HOUR_US)
-
-
-def _instant_us(moment: datetime) -> int:
-    """The instant that a reading of a clock stands for, the first of two."""
-    return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
-
-
 def _is_percent(value: object) -> bool:
     return type(value) is int and value in _PERCENTS
-
-
-def _check_zone(name: str) -> None:
-    try:
-        ZoneInfo(check_text(name, "time_zone", length_max=ZONE_LENGTH_MAX))
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise _invalid("time_zone", "must be an IANA time zone, such as Europe/Berlin") from exc
 
 
 def format_amount(unit: str, amount: int) -> str | int:

@@ -8,10 +8,8 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from hansard.core.budgets import (
-    FOREVER_US,
     HOLD_STATES,
     MODES,
-    PERIODS,
     SCOPES,
     UNITS,
     WARN_PERCENTS,
@@ -21,6 +19,7 @@ from hansard.core.budgets import (
     format_amount,
 )
 from hansard.core.money import format_usd
+from hansard.core.periods import FOREVER_US, PERIODS
 from hansard.core.times import format_us
 from hansard.server.answers import Time
 from hansard.server.bodies import Limit, UsageBody
