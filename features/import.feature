@@ -37,7 +37,7 @@ Feature: Import a session
 
   Scenario: A document from the future changes nothing
     Given session "lisbon" was exported as "native"
-    And somebody changed '"schema_version":2' to '"schema_version":3' in the document
+    And somebody changed '"schema_version":3' to '"schema_version":4' in the document
     When somebody tries to import the document
     Then it is refused as invalid input: "schema_too_new"
     And the record holds 1 session

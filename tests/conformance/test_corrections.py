@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from typing import Any
+
 import pytest
 
-from hansard import Conflict, NotFound, SessionService, Unauthorized, UsageTotals
+from hansard import Conflict, InvalidInput, NotFound, SessionService, Unauthorized, UsageTotals
 from hansard.compose import open_database
 from hansard.core.actors import Actor
-from tests.samples import compete, user
+from hansard.core.strict_json import canonicalize
+from tests.samples import call, compete, user
 
 
 async def spend(record: SessionService) -> None:
@@ -103,3 +108,46 @@ async def test_corrected_ledger_proves_itself(record_url: str) -> None:
         report = await record.verify_ledger()
     assert report.ok
     assert report.entries == 3
+
+
+async def correct(record: SessionService) -> dict[str, Any]:
+    """A document of a session whose one call was corrected."""
+    await record.append_turn(
+        "s", [user("hi")], usage=[call("c1", 100, cost_nanousd=700)], create=True
+    )
+    await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=70)
+    written = b"".join([piece async for piece in record.export_session("s")])
+    document: dict[str, Any] = json.loads(written)
+    return document
+
+
+def seal(document: dict[str, Any]) -> bytes:
+    """The document with the checksum that its contents have now."""
+    content = {name: value for name, value in document.items() if name != "integrity"}
+    checksum = f"sha256:{hashlib.sha256(canonicalize(content)).hexdigest()}"
+    sealed = {**content, "integrity": {**document["integrity"], "checksum": checksum}}
+    return json.dumps(sealed).encode()
+
+
+async def test_corrections_travel(record: SessionService) -> None:
+    document = await correct(record)
+    report = await record.import_session(seal(document))
+    arrived = await record.usage(report.sessions[0].session_id)
+    assert arrived.totals == (await record.usage("s")).totals
+
+
+@pytest.mark.parametrize("change", ["absent", "other", "renamed"])
+async def test_document_takes_back_only_what_it_brings(record: SessionService, change: str) -> None:
+    document = await correct(record)
+    usage = {entry["event_id"]: entry for entry in document["usage"]}
+    match change:
+        case "absent":
+            del usage["c1"]
+        case "other":
+            usage["c1.reversed"]["cost_usd"] = "-700"
+        case _:
+            usage["c1.reversed"]["event_id"] = "c9"
+    document["usage"] = list(usage.values())
+    with pytest.raises(InvalidInput):
+        await record.import_session(seal(document))
+    assert len((await record.list()).items) == 1

@@ -58,7 +58,6 @@ OF_THE_DATABASE = {
     "budget_share",
     "hold_count",
     "hold_expire",
-    "ledger_tenants",
     "legal_hold_close",
     "retention_turn",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hansard.core.errors import InvalidInput
 from hansard.runtime.agents.chat_requests import (
     IMAGE_TOKENS_BOUND,
     output_limit,
@@ -54,14 +55,19 @@ def test_odd_request_has_a_plan(body: dict[str, Any]) -> None:
         ({"max_tokens": 5}, 5),
         ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
         ({"max_tokens": 5, "n": 3}, 15),
-        ({"max_tokens": 5, "n": 10**9}, 640),
-        ({"max_tokens": "5"}, None),
-        ({"max_tokens": True}, None),
-        ({"max_tokens": -1}, None),
+        ({"max_tokens": None, "n": 3}, None),
     ],
 )
 def test_limit_of_the_request_is_planned(body: dict[str, Any], planned: int | None) -> None:
     assert plan_call(body, 1, "").output_tokens == planned
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
+@pytest.mark.parametrize("limit", ["5", True, -1, 0, 5.0, 2**63])
+def test_limit_that_is_none_is_refused(name: str, limit: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        plan_call({name: limit}, 1, "")
+    assert refused.value.details["field"] == name
 
 
 @pytest.mark.parametrize(

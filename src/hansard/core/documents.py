@@ -24,7 +24,7 @@ from hansard.core.sessions import (
 )
 from hansard.core.strict_json import check_text
 from hansard.core.turns import STATUSES, check_seq
-from hansard.core.usage import UsageEntry, UsageTotals, check_usage, reversal_of
+from hansard.core.usage import UsageEntry, UsageTotals, check_usage, reversal_of, reversed_id
 
 SCHEMA_VERSION: Final = 3
 """Version of the native formats; 2 knew less of a model call."""
@@ -197,7 +197,10 @@ def check_document_usage(entry: UsageEntry) -> UsageEntry:
     if entry.reverses is None:
         check_usage(entry, entry.event_id)
     else:
-        check_id(entry.reverses, "reverses")
+        if entry.event_id != reversed_id(check_id(entry.reverses, "reverses")):
+            raise InvalidInput(
+                "what takes an entry back has an id of its own making", code="invalid_usage"
+            )
         check_usage(reversal_of(entry), entry.event_id)
     told = "provider_usage" if entry.cost_nanousd is None else "provider_cost"
     return structs.replace(entry, confidence=entry.confidence or told)

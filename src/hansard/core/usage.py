@@ -238,8 +238,13 @@ def charge(usage: NewUsage, at_us: int, pricing: Pricing) -> ChargedUsage:
 
 def take_back(entry: UsageEntry) -> UsageEntry:
     """The entry that takes another back; there can be one for each."""
-    event_id = check_id(f"{entry.event_id}.reversed", "event_id")
+    event_id = check_id(reversed_id(entry.event_id), "event_id")
     return replace(reversal_of(entry), event_id=event_id, reverses=entry.event_id)
+
+
+def reversed_id(event_id: str) -> str:
+    """The id of what takes an entry back."""
+    return f"{event_id}.reversed"
 
 
 def reversal_of(entry: UsageEntry) -> UsageEntry:

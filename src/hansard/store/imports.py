@@ -25,7 +25,7 @@ from hansard.core.documents import (
     DocumentTurn,
     ImportedSession,
 )
-from hansard.core.errors import Corrupt
+from hansard.core.errors import Corrupt, InvalidInput
 from hansard.core.ids import NOISE, Clock, make_ulid
 from hansard.core.messages import ROLES, NewMessage
 from hansard.core.sessions import NewSession
@@ -52,12 +52,14 @@ class _Arrival:
         document: The document, without its messages, turns and usage.
         head: The session as it will be, but for its id.
         steps: How many statements bring its rows.
+        takes_back: Whether any of its usage entries takes another back.
     """
 
     document: Document
     head: Head
     steps: int = 0
     usage_entries: int = 0
+    takes_back: bool = False
 
 
 class Staging:
@@ -190,6 +192,7 @@ def _usage_rows(
         for entry in group:
             sums.add(head, None, entry, entry.totals(), entry.recorded_at_us)
             head.usage = head.usage.plus(entry.totals())
+            arrival.takes_back = arrival.takes_back or entry.reverses is not None
         arrival.usage_entries += len(group)
         yield (
             "usage_insert",
@@ -260,6 +263,8 @@ def _insert(
     head = replace(arrival.head, session_id=session_id)
     for query, rows in steps:
         tx.many((query, rows if query in _OF_THE_TENANT else _under(head.key, rows)))
+    if arrival.takes_back and one(tx, "usage_find_unfounded", **_key(head)):
+        raise InvalidInput("an entry takes back what is not there", code="invalid_usage")
     now_us = clock()
     created_at_us = now_us if source.created_at_us is None else source.created_at_us
     head.updated_at_us = created_at_us if source.updated_at_us is None else source.updated_at_us
@@ -279,6 +284,10 @@ def _insert(
         **_provenance(arrival),
     )
     return session_id
+
+
+def _key(head: Head) -> dict[str, str]:
+    return {"tenant_id": head.tenant_id, "session_id": head.session_id}
 
 
 def _under(key: Key, rows: Iterable[Row]) -> list[Row]:

@@ -21,13 +21,20 @@ import psycopg
 from hansard.core.errors import Conflict
 from hansard.core.ids import Clock
 from hansard.store.database import Connection
-from hansard.store.postgres import PostgresConnection
+from hansard.store.postgres import PostgresConnection, unhurried
 from hansard.store.queries import Dialect
 from hansard.store.sqlite import SqliteConnection, immediate
 
 SECRET_BYTES = 32
 _LOCK = 0x68616E73617264  # "hansard": one migration at a time in a PostgreSQL database
 _FILE = re.compile(r"(\d{4})_[a-z_]+\.sql")
+# A large table takes longer than any call may, and is read whole.
+_PATIENT = (
+    "lock_timeout = 0",
+    "statement_timeout = 0",
+    "enable_hashjoin = on",
+    "enable_mergejoin = on",
+)
 _BOOK = (
     "CREATE TABLE IF NOT EXISTS schema_migrations "
     "(version INTEGER PRIMARY KEY NOT NULL, name TEXT NOT NULL, applied_at_us BIGINT NOT NULL)"
@@ -88,8 +95,9 @@ def _migrate_postgres(
 ) -> list[str]:
     if not _missing("postgres", tables := _postgres_tables(bare), _done(bare, tables), to_version):
         return []
-    with bare.transaction():
-        bare.execute("SET LOCAL lock_timeout = 0")
+    with unhurried(bare), bare.transaction():
+        for setting in _PATIENT:
+            bare.execute(f"SET LOCAL {setting}".encode())
         bare.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         tables = _postgres_tables(bare)
         todo = _missing("postgres", tables, _done(bare, tables), to_version)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
@@ -325,6 +326,17 @@ class _Connection(psycopg.Connection[Row]):
         server that has not got its statement whole has nothing to say.
         """
         self.wait(generators.send(self.pgconn))
+
+
+@contextmanager
+def unhurried(connection: psycopg.Connection[Row]) -> Iterator[None]:
+    """Wait for answers as long as they take, for what is no call of anybody's."""
+    assert isinstance(connection, _Connection)
+    usual_s, connection.answer_timeout_s = connection.answer_timeout_s, None
+    try:
+        yield
+    finally:
+        connection.answer_timeout_s = usual_s
 
 
 def open_connection(url: str) -> _Connection:

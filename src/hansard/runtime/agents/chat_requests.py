@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeGuard
 
 from hansard.core.errors import InvalidInput
+from hansard.core.usage import TOKENS_MAX
 from hansard.runtime.agents.protocol import CallPlan
 
 BYTES_PER_TOKEN_BOUND: Final = 2
@@ -23,7 +24,14 @@ _KNOW_NEW_LIMIT: Final = frozenset({"openai", "azure"})
 
 
 def plan_call(body: dict[str, Any], size_bytes: int, provider: str) -> CallPlan:
-    """Say what a request, so large as JSON, asks for at most."""
+    """Say what a request, so large as JSON, asks for at most.
+
+    Raises:
+        InvalidInput: ``invalid_limit``, if it sets a bound that is none.
+    """
+    _check_count(body, "n", CHOICES_MAX)
+    for name in _LIMITS:
+        _check_count(body, name, TOKENS_MAX)
     text_bytes, media_tokens = size_bytes, 0
     for inline_bytes, tokens in _media(body):
         text_bytes -= inline_bytes
@@ -88,7 +96,15 @@ def text_of(content: Any) -> str:
 
 def _choices(body: dict[str, Any]) -> int:
     count = body.get("n")
-    return min(count, CHOICES_MAX) if _is_count(count) else 1
+    return count if _is_count(count) else 1
+
+
+def _check_count(body: dict[str, Any], name: str, most: int) -> None:
+    value = body.get(name)
+    if value is not None and not (_is_count(value) and value <= most):
+        raise InvalidInput(
+            f"{name} must be a whole number from 1 to {most}", code="invalid_limit", field=name
+        )
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -83,7 +83,3 @@ LIMIT :limit;
 -- name: ledger_count
 -- How many entries a tenant has.
 SELECT count(*) FROM usage_entries WHERE tenant_id = :tenant_id;
-
--- name: ledger_tenants
--- Tenants that have a ledger.
-SELECT DISTINCT tenant_id FROM hourly_usage ORDER BY tenant_id;

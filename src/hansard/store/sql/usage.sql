@@ -39,6 +39,19 @@ FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id
     AND kind = 'call' AND reverses IS NULL;
 
+-- name: usage_find_unfounded
+-- A session's entries that take back what is not there, or not as it is.
+SELECT r.event_id FROM usage_entries AS r
+LEFT JOIN usage_entries AS o ON o.tenant_id = r.tenant_id AND o.session_id = r.session_id
+    AND o.event_id = r.reverses AND o.reverses IS NULL
+    AND o.input_tokens = -r.input_tokens AND o.cached_tokens = -r.cached_tokens
+    AND o.cache_write_tokens = -r.cache_write_tokens AND o.output_tokens = -r.output_tokens
+    AND o.reasoning_tokens = -r.reasoning_tokens
+    AND coalesce(o.cost_nanousd, -1) = coalesce(-r.cost_nanousd, -1)
+WHERE r.tenant_id = :tenant_id AND r.session_id = :session_id AND r.reverses IS NOT NULL
+    AND o.event_id IS NULL
+LIMIT 1;
+
 -- name: usage_bury
 -- Entries of a session that is deleted: they stay, under a name that no session can have.
 UPDATE usage_entries SET session_id = :tombstone
