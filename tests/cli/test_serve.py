@@ -23,9 +23,12 @@ def test_service_is_reached_and_ends_when_told(local: Shell) -> None:
     ) as process:
         assert process.stdout is not None
         remote = Shell(f"http://127.0.0.1:{port}")
-        listed = remote("list", "--json", "--retry-deadline-s", "60").lines()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        try:
+            listed = remote("list", "--json", "--retry-deadline-s", "60").lines()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
         assert process.stdout.read() == b""
     assert listed == local("list", "--json").lines()
 
