@@ -288,6 +288,20 @@ async def test_unknown_call_is_resolved_by_what_it_used(
     ]
 
 
+async def test_turn_that_comes_after_its_call_was_resolved_is_recorded(
+    books: DatabaseSessions,
+) -> None:
+    """With its messages; what somebody found out that it cost stands."""
+    await limit(books, 10)
+    await books.create(session_id="s")
+    await take(books, "c", 8, session_id="s", expires_at_us=books.clock())
+    await books.expire_holds()
+    await books.resolve_hold("c", NewUsage(event_id="-", cost_nanousd=3))
+    receipt = await settle(books, "c", 5, session_id="s")
+    assert (receipt.replayed, receipt.usage.cost_nanousd) == (False, 3)
+    assert await held_and_spent(books) == (0, 3)
+
+
 async def test_unknown_call_is_written_off(books: DatabaseSessions) -> None:
     await limit(books, 10)
     await expired(books, 8)

@@ -45,7 +45,8 @@ PART_FIELDS: Final = (
 )
 """Counts that most calls do not have, and that are priced apart."""
 
-CONFIDENCES: Final = ("", "provider_usage", "provider_cost", "estimated", "reconciled")
+RECONCILED: Final = "reconciled"
+CONFIDENCES: Final = ("", "provider_usage", "provider_cost", "estimated", RECONCILED)
 
 _COUNTS: Final = TOKEN_FIELDS + PART_FIELDS
 _PARTS: Final = (

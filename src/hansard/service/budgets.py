@@ -30,7 +30,7 @@ from hansard.core.ledger import LedgerReport
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
 from hansard.core.sessions import check_new_session
 from hansard.core.turns import NewTurn, TurnReceipt, check_turn, check_usage_only
-from hansard.core.usage import NewUsage
+from hansard.core.usage import RECONCILED, NewUsage
 from hansard.offload import check_list
 from hansard.service.turns import Turns
 from hansard.store import ledger, limits
@@ -263,7 +263,7 @@ def _reconciled(hold: Hold, usage: NewUsage) -> NewUsage:
         provider=usage.provider or hold.provider,
         model=usage.model or hold.model_asked,
         model_asked=usage.model_asked or hold.model_asked,
-        confidence="reconciled",
+        confidence=RECONCILED,
     )
 
 

@@ -193,7 +193,7 @@ class Recording:
             known = self._found.usage.get((*head.key, event_id))
             if known is None:
                 fresh.append(charged)
-            elif known[0] != usage.as_given(charged):
+            elif not usage.stands_for(known[0], charged):
                 raise Conflict(
                     f"event_id {event_id!r} names another model call",
                     code="usage_conflict",

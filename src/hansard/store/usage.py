@@ -23,6 +23,7 @@ from hansard.core.reports import HOUR_US
 from hansard.core.usage import (
     NO_USAGE,
     PART_FIELDS,
+    RECONCILED,
     ChargedUsage,
     ModelUsage,
     NewUsage,
@@ -58,6 +59,12 @@ def as_given(charged: ChargedUsage) -> NewUsage:
     values = list(astuple(usage))
     values[16] = charged.confidence
     return _new_usage(values)
+
+
+def stands_for(known: NewUsage, charged: ChargedUsage) -> bool:
+    """Whether a recorded call is the one given, or what somebody found out about it since."""
+    given = as_given(charged)
+    return known == given or (known.confidence == RECONCILED != given.confidence)
 
 
 def row_of(
