@@ -42,6 +42,14 @@ def test_changes_name_what_is_given() -> None:
     assert check_changes().title is UNSET
 
 
+@pytest.mark.parametrize("field", ["archived", "legal_hold"])
+@pytest.mark.parametrize("value", [None, 1, "true"])
+def test_flag_is_true_or_false(field: str, value: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_changes(**{field: value})
+    assert (caught.value.code, caught.value.details) == ("invalid_field", {"field": field})
+
+
 @given(json_values.objects, json_values.objects)
 def test_merge_takes_the_newer_of_each_key(old: dict[str, Any], new: dict[str, Any]) -> None:
     merged = merge(old, new)
@@ -59,7 +67,6 @@ def test_merge_takes_the_newer_of_each_key(old: dict[str, Any], new: dict[str, A
         ("search", 5, "invalid_field"),
         ("owner", "\0", "invalid_json"),
         ("archived", 0, "invalid_field"),
-        ("legal_hold", 1, "invalid_field"),
         ("created_after_us", 1.5, "invalid_time"),
         ("updated_after_us", 2**63, "invalid_time"),
     ],
