@@ -73,6 +73,7 @@ async def test_caller_who_was_told_nothing_gets_the_first_receipt(
     sent = make_turn(random.Random(1), "s", "turn")
     async with open_database(wire.url, retry_deadline_s=0.5) as record:
         await record.create(session_id="s")
+        await record.pricing()  # reads the prices: the next answer to COMMIT is the turn's
         wire.cuts_answer = cut
         with pytest.raises(Unavailable) as caught:
             await attempt(record, sent)
