@@ -36,6 +36,7 @@ async def settle(
     holds: Sequence[str] | None = None,
     at_us: int | None = None,
     agent: str | None = None,
+    creates: bool = True,
     **usage: Any,
 ) -> TurnReceipt:
     """Record one call as a turn, and end its hold."""
@@ -48,6 +49,7 @@ async def settle(
         holds=[call_id] if holds is None else holds,
         at_us=record.clock() if at_us is None else at_us,
         agent=agent,
+        creates=creates,
     )
 
 

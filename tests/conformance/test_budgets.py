@@ -320,6 +320,20 @@ async def test_call_of_a_session_that_is_gone_is_resolved(books: DatabaseSession
     assert await held_and_spent(books) == (0, 3)
 
 
+async def test_turn_brings_no_session_back_that_was_there(books: DatabaseSessions) -> None:
+    """What was used is then recorded of no session."""
+    await limit(books, 10)
+    await books.create(session_id="s")
+    await take(books, "c", 8, session_id="s")
+    await books.delete("s")
+    with pytest.raises(NotFound):
+        await settle(books, "c", 3, session_id="s", creates=False)
+    assert not await books.exists("s")
+    assert await held_and_spent(books) == (8, 0)
+    await settle(books, "c", 3)
+    assert await held_and_spent(books) == (0, 3)
+
+
 async def test_hold_that_has_ended_is_not_resolved(books: DatabaseSessions) -> None:
     await expired(books, 8)
     await books.resolve_hold("c", None)

@@ -67,14 +67,21 @@ class Budgets(Turns):
         agent: str | None = None,
         model: str | None = None,
         expected_seq: int | None = None,
+        creates: bool = True,
     ) -> TurnReceipt:
         """Record a turn that was made at a time, and end the holds of its calls, once.
 
-        The session is made if there is none, and its ``cost_data`` gets its running totals.
-        Without a session only the usage is recorded.
+        The session's ``cost_data`` gets its running totals. Without a session only the usage
+        is recorded.
+
+        Args:
+            creates: Make the session if there is none; False for a turn of one that was there
+                when the turn began, so that one that was deleted since stays so.
 
         Raises:
             Conflict: As ``append_turn``.
+            NotFound: If there is no session, and it is not to be made; nothing is recorded,
+                and the holds stay.
         """
         check = partial(
             check_turn,
@@ -97,7 +104,7 @@ class Budgets(Turns):
             self.actor,
             (self.actor.tenant_id, session_id or NO_SESSION),
             turn,
-            None if session_id is None else new,
+            new if creates and session_id is not None else None,
             agent=new.agent,
             holds=tuple(holds),
             ended_at_us=self.clock(),
