@@ -83,7 +83,15 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """A PostgreSQL database whose tables are emptied after each test; cheaper than a new one."""
+    """A PostgreSQL database whose tables are emptied after each test: a tenth of a new one."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def other_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Another such database."""
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
@@ -96,11 +104,22 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def record_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of either engine, apart from that of ``place``."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of either engine without a table."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'empty.db'}"
     return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def record_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A record of either engine with nothing in it, apart from that of ``place``."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'record_apart.db'}"
+        return
+    url = str(request.getfixturevalue("other_postgres_url"))
+    yield url
+    Place(kind="postgres", url=url, database_url=url).clear()
 
 
 @pytest.fixture(params=KINDS)

@@ -6,9 +6,10 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -48,34 +49,49 @@ class Place:
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement straight on the database, past the record."""
+        with self._connected() as execute:
+            return execute(statement)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
         if self.dialect == "postgres":
             with psycopg.connect(self.database_url) as postgres:
-                cursor = postgres.execute(statement.encode())
-                return cursor.fetchall() if cursor.description else []
+                yield partial(_execute, postgres)
+            return
         path = self.database_url.removeprefix("sqlite:///")
         with closing(sqlite3.connect(path)) as sqlite, sqlite:
-            return sqlite.execute(statement).fetchall()
+            yield lambda statement: sqlite.execute(statement).fetchall()
 
     def tables(self) -> list[str]:
         """Names of all tables."""
         return [name for (name,) in self.execute(TABLES[self.dialect])]
 
     def clear(self) -> None:
-        """Remove every row but those that belong to the schema."""
+        """Remove every row of a PostgreSQL database but those that belong to the schema.
+
+        Of a few rows, deleting is many times cheaper than TRUNCATE, which makes new files.
+        """
         tables = set(self.tables()) - {"schema_migrations", "installation"}
         if tables:
-            self.execute(f"TRUNCATE {', '.join(sorted(tables))}")
+            deletes = "; ".join(f"DELETE FROM {table}" for table in sorted(tables))
+            self.execute(f"SET session_replication_role = replica; {deletes}")
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table."""
-        return {
-            table: sorted(self.execute(f"SELECT * FROM {table}"), key=repr)
-            for table in self.tables()
-        }
+        with self._connected() as execute:
+            return {
+                table: sorted(execute(f"SELECT * FROM {table}"), key=repr)
+                for (table,) in execute(TABLES[self.dialect])
+            }
 
     def dump_content(self) -> dict[str, list[tuple[Any, ...]]]:
         """The same without the ledger, which outlives what was said."""
         return {table: rows for table, rows in self.dump().items() if table not in LEDGER}
+
+
+def _execute(postgres: psycopg.Connection[Any], statement: str) -> list[tuple[Any, ...]]:
+    cursor = postgres.execute(statement.encode())
+    return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager

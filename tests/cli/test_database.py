@@ -17,9 +17,9 @@ NEWEST = len(load_migrations("sqlite"))
 
 
 @pytest.fixture
-def empty(record_url: str) -> Shell:
+def empty(empty_url: str) -> Shell:
     """The command line on a database of either engine that holds nothing yet."""
-    return Shell(record_url)
+    return Shell(empty_url)
 
 
 def test_migrate_brings_a_database_to_the_newest_schema_once(empty: Shell) -> None:

@@ -49,9 +49,9 @@ CREATE TABLE session_messages (
 
 
 @pytest.fixture
-def database(record_url: str) -> ForeignDatabase:
+def database(empty_url: str) -> ForeignDatabase:
     """An empty database of either engine."""
-    return ForeignDatabase(record_url)
+    return ForeignDatabase(empty_url)
 
 
 @pytest.fixture(params=[IN_JSON, IN_COLUMNS], ids=["json", "columns"])

@@ -29,9 +29,9 @@ def bodies(document: Document) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def database(record_url: str) -> ForeignDatabase:
+def database(empty_url: str) -> ForeignDatabase:
     """An empty database of either engine."""
-    return ForeignDatabase(record_url)
+    return ForeignDatabase(empty_url)
 
 
 class _Cursor:

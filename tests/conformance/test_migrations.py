@@ -45,9 +45,9 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.fixture
-def empty(record_url: str) -> Place:
+def empty(empty_url: str) -> Place:
     """A database that nobody has opened yet."""
-    return Place(record_url.partition(":")[0], record_url, record_url)
+    return Place(empty_url.partition(":")[0], empty_url, empty_url)
 
 
 def migrate_to(place: Place, version: int) -> list[str]:
@@ -114,7 +114,7 @@ async def test_opening_again_changes_nothing(empty: Place) -> None:
 
 @pytest.mark.parametrize("version", range(NEWEST))
 @pytest.mark.parametrize(
-    ("place", "record_url"), [("sqlite", "sqlite"), ("postgres", "postgres")], indirect=True
+    ("place", "empty_url"), [("sqlite", "sqlite"), ("postgres", "postgres")], indirect=True
 )
 async def test_every_earlier_version_moves_forward_with_its_data(
     place: Place, empty: Place, version: int
@@ -136,7 +136,7 @@ async def test_every_earlier_version_moves_forward_with_its_data(
 
 
 @pytest.mark.parametrize(
-    ("place", "record_url"), [("sqlite", "sqlite"), ("postgres", "postgres")], indirect=True
+    ("place", "empty_url"), [("sqlite", "sqlite"), ("postgres", "postgres")], indirect=True
 )
 async def test_ledger_of_before_adds_up(place: Place, empty: Place) -> None:
     """A call that cost nothing then is unpriced; who said what it cost is believed."""

@@ -27,10 +27,10 @@ FIRST = 1  # version that the older processes know
 LAST = len(load_migrations("sqlite"))
 
 
-async def test_migration_under_load_is_not_noticed(record_url: str) -> None:
+async def test_migration_under_load_is_not_noticed(empty_url: str) -> None:
     """Twenty newer processes come up at once, and one of them migrates; nobody waits a second."""
-    sqlite = record_url.startswith("sqlite")
-    url = record_url if sqlite else with_settings(record_url, lock_timeout="1s")
+    sqlite = empty_url.startswith("sqlite")
+    url = empty_url if sqlite else with_settings(empty_url, lock_timeout="1s")
     connection = make_engine(_place(url), deadline_s=DEADLINE_S).connect()
     migrate(connection, now_us, to_version=FIRST)
     connection.close()

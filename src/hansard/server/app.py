@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 
 import httpx
 from starlette.routing import Route, Router
@@ -44,13 +46,9 @@ def create_app(
 
     ``agent`` answers chat requests, in place of the one that the settings name.
     """
-    api = document(ENDPOINTS, version=__version__, secured=settings.access.auth != "none")
+    openapi, docs = _described(secured=settings.access.auth != "none")
     context = Context(
-        record,
-        settings,
-        log=log or make_log(settings.server),
-        openapi=to_json(api),
-        docs=to_html(api).encode(),
+        record, settings, log=log or make_log(settings.server), openapi=openapi, docs=docs
     )
 
     @asynccontextmanager
@@ -75,6 +73,13 @@ def create_app(
         Route(path, resource, methods=resource.methods) for path, resource in resources.items()
     ]
     return Edge(Router(routes, redirect_slashes=False), context, lifespan)
+
+
+@cache
+def _described(*, secured: bool) -> tuple[bytes, bytes]:
+    """The description of the API as JSON, and as a page."""
+    api = document(ENDPOINTS, version=__version__, secured=secured)
+    return to_json(api), to_html(api).encode()
 
 
 async def _tell_durability(record: DatabaseSessions, log: Log) -> None:
@@ -113,4 +118,10 @@ def _authenticator(
 
 def _client() -> httpx.AsyncClient:
     """The client for the issuer and the webhook: bounded, and without redirects."""
-    return httpx.AsyncClient(timeout=FETCH_MAX_S / 2, follow_redirects=False)
+    return httpx.AsyncClient(verify=_trust(), timeout=FETCH_MAX_S / 2, follow_redirects=False)
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whose certificates count; reading them takes a while."""
+    return httpx.create_ssl_context()
