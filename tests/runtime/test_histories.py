@@ -47,7 +47,7 @@ async def test_end_of_a_long_history_costs_what_is_sent(
     record: DatabaseSessions, monkeypatch: pytest.MonkeyPatch, beginning: list[dict[str, Any]]
 ) -> None:
     await record.save_messages("s", [*beginning, *dialogue(LONG)])
-    monkeypatch.setattr("hansard.runtime.histories.MESSAGES_MAX", 10)  # no more is read at once
+    monkeypatch.setattr("hansard.runtime.histories.MESSAGES_MAX", 16)  # no more is read at once
     sent = [*beginning, *dialogue(LONG)[-4:], user("more")]
     prompt = await prepare(record, "s", sent)
     assert prompt == (sent, [user("more")])
@@ -81,3 +81,17 @@ async def test_session_of_another_owner_is_not_taken_for_a_new_one(
     with pytest.raises(NotFound):
         await prepare(bob, "s", [user("hi")])
     assert await prepare(bob, "new", [user("hi")]) == ([user("hi")], [user("hi")])
+
+
+async def test_client_that_edits_is_recorded_once(record: DatabaseSessions) -> None:
+    await record.create(session_id="s")
+    sent: list[dict[str, Any]] = []
+    for number in range(3):
+        now = {"role": "system", "content": f"It is {number} o'clock."}
+        sent = [now, *sent[1:], user(f"{number}")]
+        prompt = await prepare(record, "s", sent)
+        assert prompt == (sent, sent if not number else sent[-1:])
+        thoughts = {**assistant(f"answer {number}"), "reasoning_content": "Hm."}
+        await record.append_turn("s", [*prompt.new, thoughts])
+        sent = [*sent, assistant(f"answer {number}")]
+    assert len((await record.list_stored_messages("s")).items) == 7

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hansard.core import strict_json
 from hansard.core.digest import GENESIS, chain
 from hansard.core.errors import InvalidInput
-from hansard.core.history import Relation, Stored, continues, is_whole, plain
+from hansard.core.history import Relation, continues, find_new, is_whole, plain
 from hansard.core.history import relate as relate_stored
 
 Body = dict[str, Any]
@@ -25,11 +25,11 @@ CALL: Body = {
 
 
 def relate(held: list[Body], sent: list[Body], way: str = "auto") -> Relation:
-    """Relate, and see that no more of what is stored is needed than as much as was sent."""
-    relation = relate_stored(Stored.whole(held), sent, way)
-    size = len(sent)
-    part = Stored(len(held), held[:size], held[-size:] if size else [])
-    assert relate_stored(part, sent, way) == relation
+    """Relate, and see that the end of what is stored says the same as all of it."""
+    relation = relate_stored(held, sent, way)
+    for size in range(len(held)):
+        new_from = find_new(held[size:], len(held), sent)
+        assert way == "new" or new_from in {None, relation.new_from}
     return relation
 
 
@@ -132,8 +132,23 @@ def test_history_without_its_beginning_is_recognised() -> None:
 def test_history_that_went_another_way_is_recorded_from_there() -> None:
     edited = [SYSTEM, user("1"), says("one"), user("two?"), says("2"), user("3")]
     assert relate(HELD, edited) == Relation(keeps_history=True, new_from=3)
-    summed_up = [SYSTEM, user("so far: 1"), user("2"), says("two"), user("3")]
-    assert relate(HELD, summed_up) == Relation(keeps_history=True, new_from=1)
+    assert relate(HELD, [SYSTEM, user("1"), says("one"), user("two?")]).new_from == 3
+    assert relate(HELD, [SYSTEM, user("1"), says("one"), user("2"), user("3")]).new_from == 4
+
+
+def test_what_was_edited_before_an_answer_is_not_new() -> None:
+    other = {"role": "system", "content": "Today is Monday."}
+    for before in ([other, *HELD[1:4]], [other], [SYSTEM, user("so far: 1"), user("2")], []):
+        sent = [*before, says("two"), user("3")]
+        assert relate(HELD, sent) == Relation(keeps_history=True, new_from=len(sent) - 1)
+    assert relate(HELD[:2], [other, user("1")]) == Relation(keeps_history=True, new_from=2)
+    assert relate([*HELD, user("3")], [other, *HELD[1:], user("3")]).new_from == 6
+    assert relate([*HELD, user("3")], [other, *HELD[1:], user("4")]).new_from == 5
+
+
+def test_whole_history_is_not_cut_at_an_answer_that_comes_twice() -> None:
+    repeated = [*HELD, user("3"), says("two"), user("4")]
+    assert relate(HELD, repeated) == Relation(keeps_history=True, new_from=len(HELD))
 
 
 def test_client_says_which_it_is() -> None:
@@ -198,38 +213,32 @@ def test_digest_agrees_with_the_messages(held: list[Body], sent: list[Body]) -> 
         assert relate(held, sent) == Relation(keeps_history=True, new_from=len(held))
 
 
-@given(lists, lists)
-def test_part_that_is_kept_is_the_longest(held: list[Body], sent: list[Body]) -> None:
-    relation = relate(held, sent, "full")
-    shared = 0
-    while shared < min(len(held), len(sent)) and held[shared] == sent[shared]:
-        shared += 1
-    ends = [
-        size
-        for size in range(min(len(held), len(sent)) - shared + 1)
-        if sent[shared : shared + size] == held[len(held) - size :] and size <= len(held) - shared
-    ]
-    assert relation == Relation(keeps_history=True, new_from=shared + max(ends) if held else 0)
-
-
 @given(st.data())
-def test_client_that_keeps_what_it_likes_is_recorded_once(data: st.DataObject) -> None:
-    """It may cut its beginning off; from then on only what it adds is new."""
+def test_whatever_a_client_edits_is_recorded_once(data: st.DataObject) -> None:
+    """It may change all that stands before the last answer: only its question is new."""
     held: list[Body] = []
-    kept: list[Body] = []
+    before: list[Body] = []
     for number in range(6):
-        kept = kept[data.draw(st.integers(0, max(len(kept) - 1, 0))) :]
-        kept = [*kept, user(f"question {number}")]
-        relation = relate(held, kept, "full")
-        assert kept[relation.new_from :] == kept[-1:]
+        asked = user(f"question {number}")
+        relation = relate(held, [*before, asked])
+        assert relation.keeps_history
+        assert number == 0 or relation.new_from == len(before)
         answer = says(f"answer {number}")
-        held += [*kept[relation.new_from :], answer]
-        kept = [*kept, answer]
+        held += [*[*before, asked][relation.new_from :], answer]
+        edits = st.lists(messages | st.sampled_from([SYSTEM, *held[:-2]]), max_size=4)
+        before = [*data.draw(edits), answer]
+    assert len(held) == 12
 
 
 @given(lists, lists, st.sampled_from(["auto", "full", "new"]))
 def test_nothing_that_is_new_is_lost(held: list[Body], sent: list[Body], way: str) -> None:
+    """It is new unless it is stored, or stands before an answer that is."""
     relation = relate(held, sent, way)
-    dropped = sent[: relation.new_from]
-    assert all(message in held for message in dropped)
     assert 0 <= relation.new_from <= len(sent)
+    dropped = sent[: relation.new_from]
+    answers = [
+        place for place, each in enumerate(dropped) if each["role"] == "assistant" and each in held
+    ]
+    after = dropped[answers[-1] :] if answers else dropped
+    talk = [each for each in after if relation.keeps_history is False or each != SYSTEM]
+    assert all(message in held for message in talk)

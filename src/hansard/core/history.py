@@ -3,23 +3,23 @@
     stored            sent                     the client          new          goes to the model
     (none)            M                        begins              M            M
     H                 H + N                    keeps the history   N            M
-    P + X + S         P + S + N                keeps a part        N            M
+    X + A             Y + A + N                has edited it       N            M
     P + X             P + N                    went another way    N            M
     H                 N                        sends what is new   N            H + N
 
-P is the beginning that both share, S the longest end of what is stored that follows it in
-what was sent. Messages are compared in a form in which clients do not differ: ``null`` and
+A is an answer, which a client seldom changes; P is the beginning that both share, whatever
+their instructions. Messages are compared in a form in which clients do not differ: ``null`` and
 nothing are the same, and so are a text and its only part. Decision record 16 has the reasons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from hansard.core import strict_json
-from hansard.core.digest import GENESIS, chain
+from hansard.core.digest import GENESIS, advance
 from hansard.core.errors import InvalidInput
 
 WAYS: Final = ("auto", "full", "new")
@@ -46,26 +46,6 @@ class Relation(NamedTuple):
     new_from: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What of a session's messages is needed to relate a sent list to them.
-
-    Attributes:
-        count: How many there are.
-        first: As many of the first as were sent, or more.
-        last: As many of the last as were sent, or more.
-    """
-
-    count: int
-    first: Sequence[Body]
-    last: Sequence[Body]
-
-    @classmethod
-    def whole(cls, messages: Sequence[Body]) -> Stored:
-        """All of them."""
-        return cls(len(messages), messages, messages)
-
-
 def continues(sent: Sequence[Body], count: int, digest: str) -> bool:
     """Tell by the digest chain whether a list begins with a history, without reading that.
 
@@ -76,15 +56,46 @@ def continues(sent: Sequence[Body], count: int, digest: str) -> bool:
     """
     if len(sent) < count:
         return False
-    head = bytes.fromhex(digest) if count else GENESIS
-    return _last_digest(sent[:count]) == head or _last_digest(map(plain, sent[:count])) == head
+    as_sent = plainly = GENESIS
+    for message in sent[:count]:
+        text, said = strict_json.canonicalize(message), plain(message)
+        as_sent = advance(as_sent, text)
+        same = len(said) == len(message)
+        plainly = advance(plainly, text if same else strict_json.canonicalize(said))
+    return bytes.fromhex(digest) in {as_sent, plainly} if count else True
 
 
-def relate(stored: Stored, sent: Sequence[Body], way: str = "auto") -> Relation:
+def find_new(end: Sequence[Body], count: int, sent: Sequence[Body]) -> int | None:
+    """Find where the new messages begin in a list that holds the last stored answer.
+
+    What a client has changed before that does not count: the date in its instructions, what it
+    had looked up for a question. What stands after that answer in both is not new either: a
+    question that has had no answer yet.
+
+    Args:
+        end: The last of the stored messages, as many as there are at hand.
+        count: How many are stored.
+        sent: What a client sent.
+
+    Returns:
+        None if the answer is not among ``end``, or was not sent back.
+    """
+    place = max((place for place, each in enumerate(end) if _is_answer(each)), default=None)
+    if place is None:
+        return None
+    answer, stands_at = _form(end[place]), count - len(end) + place
+    for found in chain(range(stands_at, len(sent))[:1], reversed(range(len(sent)))):
+        if _is_answer(sent[found]) and _form(sent[found]) == answer:
+            rest, new = (list(map(_form, each)) for each in (end[place + 1 :], sent[found + 1 :]))
+            return found + 1 + _already_asked(rest, new)
+    return None
+
+
+def relate(held: Sequence[Body], sent: Sequence[Body], way: str = "auto") -> Relation:
     """Find out what of a sent list is new, and whether it is the whole history.
 
     Args:
-        stored: The session's messages.
+        held: The session's messages, all of them.
         sent: What a client sent.
         way: ``full`` or ``new`` where the client says which it is.
 
@@ -92,18 +103,16 @@ def relate(stored: Stored, sent: Sequence[Body], way: str = "auto") -> Relation:
         InvalidInput: ``invalid_history``, if the way is none of ``WAYS``.
     """
     check_way(way)
-    if not stored.count:
+    if not held:
         return Relation(keeps_history=True, new_from=0)
-    given = list(map(_form, sent))
-    first = list(map(_form, stored.first))
-    last = first if stored.last is stored.first else list(map(_form, stored.last))
-    shared = _shared(first, given)
-    if way == "new" or (
-        way == "auto" and shared < stored.count and not _is_kept(first, last, given, shared)
-    ):
-        return Relation(keeps_history=False, new_from=_first_new(first, last, given))
-    rest = last[-(stored.count - shared) :] if shared < stored.count else []
-    return Relation(keeps_history=True, new_from=shared + _overlap(rest, given[shared:]))
+    if way != "new" and (new_from := find_new(held, len(held), sent)) is not None:
+        return Relation(keeps_history=True, new_from=new_from)
+    ours, theirs = list(map(_form, held)), list(map(_form, sent))
+    shared = _shared_beginning(ours, theirs)
+    if way == "full" or (way == "auto" and _is_kept(ours, theirs, shared)):
+        new_from = max(shared.sent, _after_answer(ours, theirs))
+        return Relation(keeps_history=True, new_from=new_from)
+    return Relation(keeps_history=False, new_from=_first_new(ours, theirs))
 
 
 def is_whole(sent: Sequence[Body], way: str = "auto") -> bool:
@@ -183,11 +192,6 @@ def _said(value: Any) -> Any:
     return {key: item for key, item in value.items() if key not in _NOT_SAID and item not in _EMPTY}
 
 
-def _last_digest(messages: Any) -> bytes:
-    digests = chain(GENESIS, map(strict_json.canonicalize, messages))
-    return digests[-1] if digests else GENESIS
-
-
 def _shared(held: Sequence[_Form], given: Sequence[_Form]) -> int:
     """How many messages both begin with."""
     count = 0
@@ -198,30 +202,62 @@ def _shared(held: Sequence[_Form], given: Sequence[_Form]) -> int:
     return count
 
 
-def _is_kept(
-    first: Sequence[_Form], last: Sequence[_Form], given: Sequence[_Form], shared: int
-) -> bool:
-    """Tell whether a list that goes another way is a history all the same.
+class _Shared(NamedTuple):
+    """How far a beginning reaches that both lists share."""
 
-    It holds an answer, and one that was given here, or comes after what was said here.
+    held: int
+    sent: int
+    has_talk: bool  # more than instructions
+
+
+def _shared_beginning(held: Sequence[_Form], sent: Sequence[_Form]) -> _Shared:
+    """Compare two beginnings; instructions that differ do not count where talk follows."""
+    ours, theirs = len(_instructions(held)), len(_instructions(sent))
+    talk = _shared(held[ours:], sent[theirs:])
+    if talk:
+        return _Shared(ours + talk, theirs + talk, has_talk=True)
+    instructions = _shared(held, sent)
+    return _Shared(instructions, instructions, has_talk=False)
+
+
+def _is_kept(held: Sequence[_Form], sent: Sequence[_Form], shared: _Shared) -> bool:
+    """Tell whether a list is the history, or one that went another way.
+
+    That holds an answer, and one that was given here, or comes after what was said here.
     """
-    answers = {form for form in given if form.role == "assistant"}
-    if not answers:
-        return False
-    has_begun = any(form.role not in _INSTRUCTIONS for form in given[:shared])
-    return has_begun or not answers.isdisjoint(first) or not answers.isdisjoint(last)
+    answers = {form for form in sent if form.role == "assistant"}
+    return shared.held == len(held) or (
+        bool(answers) and (shared.has_talk or not answers.isdisjoint(held))
+    )
 
 
-def _first_new(first: Sequence[_Form], last: Sequence[_Form], given: Sequence[_Form]) -> int:
+def _after_answer(held: Sequence[_Form], sent: Sequence[_Form]) -> int:
+    """Where what is new begins after the latest answer that was sent back; 0 if none was."""
+    places = {form: place for place, form in enumerate(sent) if form.role == "assistant"}
+    for place in reversed(range(len(held))):
+        if (found := places.get(held[place])) is not None:
+            return found + 1 + _already_asked(held[place + 1 :], sent[found + 1 :])
+    return 0
+
+
+def _already_asked(held: Sequence[_Form], sent: Sequence[_Form]) -> int:
+    """How much of what follows an answer is stored."""
+    return len(sent) if _is_repeated(held, sent) else _shared(held, sent)
+
+
+def _first_new(held: Sequence[_Form], sent: Sequence[_Form]) -> int:
     """Where the new messages begin in a list that holds nothing else.
 
     Instructions are not repeated that the history begins with, nor is a question that has
     had no answer yet: a client that tries again sends it again.
     """
-    start = _shared(_instructions(first), _instructions(given))
-    asked = given[start:]
-    is_repeated = last[-len(asked) :] == asked and all(form.role != "assistant" for form in asked)
-    return len(given) if is_repeated else start
+    start = _shared(_instructions(held), _instructions(sent))
+    return len(sent) if _is_repeated(held, sent[start:]) else start
+
+
+def _is_repeated(held: Sequence[_Form], asked: Sequence[_Form]) -> bool:
+    """Tell whether a history ends with this question."""
+    return held[-len(asked) :] == asked and all(form.role != "assistant" for form in asked)
 
 
 def _instructions(forms: Sequence[_Form]) -> Sequence[_Form]:
@@ -232,25 +268,5 @@ def _instructions(forms: Sequence[_Form]) -> Sequence[_Form]:
     return forms[:count]
 
 
-def _overlap(held: Sequence[_Form], given: Sequence[_Form]) -> int:
-    """Length of the longest end of ``held`` that ``given`` begins with (Knuth-Morris-Pratt)."""
-    if not given:
-        return 0
-    borders = [0] * len(given)
-    matched = 0
-    for position in range(1, len(given)):
-        matched = _advance(borders, given, matched, given[position])
-        borders[position] = matched
-    matched = 0
-    for form in held:
-        if matched == len(given):
-            matched = borders[-1]
-        matched = _advance(borders, given, matched, form)
-    return matched
-
-
-def _advance(borders: Sequence[int], pattern: Sequence[_Form], matched: int, form: _Form) -> int:
-    """How much of the pattern ends with one form more."""
-    while matched and pattern[matched] != form:
-        matched = borders[matched - 1]
-    return matched + 1 if pattern[matched] == form else 0
+def _is_answer(message: Body) -> bool:
+    return message.get("role") == "assistant"

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from hansard.core import strict_json
 from hansard.core.errors import LimitReached, NotFound
-from hansard.core.history import Stored, continues, is_whole, relate
+from hansard.core.history import continues, find_new, is_whole, relate
 from hansard.core.messages import StoredMessage
 from hansard.core.paging import LIMIT_MAX
 from hansard.core.sessions import Session
-from hansard.offload import THREAD_MESSAGES
+from hansard.offload import THREAD_BYTES, beside, is_long
 from hansard.service.sessions import DatabaseSessions
 
-T = TypeVar("T")
 Bodies = list[dict[str, Any]]
 
 MESSAGES_MAX: Final = 20_000  # that are put before what a client sent; no model takes as many
+END_MESSAGES: Final = 16  # that are read first: an answer and what may follow it
 BYTES_MAX: Final = 64 * 1024 * 1024  # of them; as large as the largest body that is let in
 _NOT_FOR_MODELS: Final = frozenset({"other_choices"})  # of a recorded answer
 
@@ -37,36 +36,12 @@ class Prompt(NamedTuple):
     new: Bodies
 
 
-async def prepare(
-    record: DatabaseSessions, session_id: str, sent: Bodies, way: str = "auto"
-) -> Prompt:
-    """Complete what a client sent by what is stored.
+async def find_session(record: DatabaseSessions, session_id: str) -> Session | None:
+    """Return a session, if there is one.
 
     Raises:
-        NotFound: If the session is somebody else's.
-        LimitReached: ``history_too_long``, if what is stored is more than a model can take.
+        NotFound: If it is another owner's.
     """
-    session = await _find(record, session_id)
-    count = session.message_count if session is not None else 0
-    if session is None or not count:
-        return Prompt(sent, sent)
-    if way != "new" and await _beside(len(sent), lambda: continues(sent, count, session.digest)):
-        return Prompt(sent, sent[count:])
-    if is_whole(sent, way) and count > 2 * len(sent):
-        first = await _read(record, session_id, after=-1, before=min(len(sent), count))
-        last = await _read(record, session_id, after=count - len(sent) - 1, before=count)
-        ends = Stored(count, first, last)
-        relation = await _beside(len(sent), lambda: relate(ends, sent, way))
-        if relation.keeps_history:
-            return Prompt(sent, sent[relation.new_from :])
-    held = await _read(record, session_id, after=-1, before=count)
-    relation = await _beside(count, lambda: relate(Stored.whole(held), sent, way))
-    new = sent[relation.new_from :]
-    return Prompt(sent if relation.keeps_history else [*map(_for_model, held), *new], new)
-
-
-async def _find(record: DatabaseSessions, session_id: str) -> Session | None:
-    """Return the session, if there is one; not if it is another owner's."""
     try:
         return await record.get(session_id)
     except NotFound:
@@ -76,8 +51,61 @@ async def _find(record: DatabaseSessions, session_id: str) -> Session | None:
         return None
 
 
+def _take_nothing(size_bytes: int) -> None:
+    """Nobody counts what is read."""
+
+
+async def prepare(
+    record: DatabaseSessions, session_id: str, sent: Bodies, way: str = "auto"
+) -> Prompt:
+    """Find a session, and complete what a client sent by what is stored of it.
+
+    Raises:
+        NotFound: If the session is somebody else's.
+        LimitReached: As ``complete``.
+    """
+    return await complete(record, await find_session(record, session_id), sent, way)
+
+
+async def complete(
+    record: DatabaseSessions,
+    session: Session | None,
+    sent: Bodies,
+    way: str = "auto",
+    take: Callable[[int], None] = _take_nothing,
+) -> Prompt:
+    """Complete what a client sent by what is stored of a session, as it was found.
+
+    ``take`` is told the size of each page that is read, in bytes, and may raise.
+
+    Raises:
+        LimitReached: ``history_too_long``, if what is stored is more than a model can take.
+    """
+    count = session.message_count if session is not None else 0
+    if session is None or not count:
+        return Prompt(sent, sent)
+    read = partial(_read, record, session.id, take)
+    is_large = is_long(sent)
+    if way != "new" and await beside(is_large, lambda: continues(sent, count, session.digest)):
+        return Prompt(sent, sent[count:])
+    if is_whole(sent, way):
+        end = await read(after=max(count - END_MESSAGES, 0) - 1, before=count)
+        new_from = await beside(is_large, lambda: find_new(end, count, sent))
+        if new_from is not None:
+            return Prompt(sent, sent[new_from:])
+    held = await read(after=-1, before=count)
+    relation = await beside(is_large or is_long(held), lambda: relate(held, sent, way))
+    new = sent[relation.new_from :]
+    return Prompt(sent if relation.keeps_history else [*map(_for_model, held), *new], new)
+
+
 async def _read(
-    record: DatabaseSessions, session_id: str, *, after: int, before: int
+    record: DatabaseSessions,
+    session_id: str,
+    take: Callable[[int], None],
+    *,
+    after: int,
+    before: int,
 ) -> Sequence[dict[str, Any]]:
     """Read the messages between two places, page by page."""
     if before - after - 1 > MESSAGES_MAX:
@@ -91,10 +119,11 @@ async def _read(
         )
         if not page.items:
             break  # cut back meanwhile
-        size_bytes += sum(len(message.text) for message in page.items)
+        page_bytes = sum(len(message.text) for message in page.items)
+        size_bytes += page_bytes
         if size_bytes > BYTES_MAX:
             raise _too_long()
-        held += await _beside(len(page.items), partial(_parse, page.items))
+        held += await beside(page_bytes > THREAD_BYTES, partial(_parse, page.items))
         position = page.items[-1].seq
     return held
 
@@ -107,11 +136,6 @@ def _for_model(message: dict[str, Any]) -> dict[str, Any]:
     if _NOT_FOR_MODELS.isdisjoint(message):
         return message
     return {key: value for key, value in message.items() if key not in _NOT_FOR_MODELS}
-
-
-async def _beside(size: int, work: Callable[[], T]) -> T:
-    """Do what takes long for many messages beside the event loop."""
-    return await asyncio.to_thread(work) if size > THREAD_MESSAGES else work()
 
 
 def _too_long() -> LimitReached:
