@@ -28,6 +28,7 @@ from hansard.core.documents import (
 )
 from hansard.core.errors import Corrupt, InvalidInput
 from hansard.core.money import format_usd, parse_usd
+from hansard.core.shapes import described
 from hansard.core.strict_json import DEPTH_MAX, dumps, loads
 from hansard.core.times import format_us, parse_utc_us
 from hansard.core.usage import UsageEntry, UsageTotals
@@ -84,6 +85,7 @@ class Extension(Record, omit_defaults=True):
     schema_version: Literal[2, 3]
 
 
+@described
 class SessionExtension(Extension):
     """Of a session; ``original`` is the metadata's own entry of the same name."""
 
@@ -100,6 +102,7 @@ class SessionExtension(Extension):
     original: Any = msgspec.UNSET
 
 
+@described
 class MessageExtension(Extension):
     """Of a message; ``message`` is the whole object where it has more than text."""
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from hansard.core.digest import GENESIS, chain
 from hansard.core.documents import SCHEMA_VERSION, Document
 from hansard.core.errors import Corrupt, InvalidInput
+from hansard.core.shapes import described
 from hansard.core.strict_json import DEPTH_MAX, canonicalize, dumps, loads
 from hansard.core.times import format_us, parse_us
 from hansard.formats.files import Source, check_document_size
@@ -59,6 +60,7 @@ class DigestRecord(Record):
     head: str
 
 
+@described
 class IntegrityRecord(Record):
     """What the checksum is made of, and the checksum."""
 
@@ -67,6 +69,7 @@ class IntegrityRecord(Record):
     checksum: str
 
 
+@described
 class DocumentRecord(Record):
     """The whole document."""
 

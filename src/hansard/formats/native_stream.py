@@ -19,6 +19,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from hansard.core.digest import GENESIS, advance
 from hansard.core.documents import SCHEMA_VERSION, Document, DocumentSession, check_lineage
 from hansard.core.errors import Corrupt, HansardError, InvalidInput
+from hansard.core.shapes import described
 from hansard.core.strict_json import DEPTH_MAX, canonicalize, dumps, loads
 from hansard.core.times import format_us, parse_us
 from hansard.formats.files import Source
@@ -58,6 +59,7 @@ _KINDS: Final = ("session", "message", "turn", "usage")  # in the order of the f
 _AROUND_MESSAGE = 1
 
 
+@described
 class HeaderRecord(Record):
     """The first line of a session."""
 
@@ -69,6 +71,7 @@ class HeaderRecord(Record):
     integrity: dict[str, str]
 
 
+@described
 class StreamSessionRecord(SessionRecord):
     """The session's own fields and where it was forked from."""
 

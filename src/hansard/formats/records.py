@@ -29,6 +29,7 @@ from hansard.core.documents import (
 )
 from hansard.core.errors import Corrupt, InvalidInput
 from hansard.core.money import format_usd, parse_usd
+from hansard.core.shapes import described
 from hansard.core.strict_json import canonicalize
 from hansard.core.times import format_us, parse_us
 from hansard.core.usage import PART_FIELDS, TOKEN_FIELDS, TOTAL_MAX, UsageEntry, UsageTotals
@@ -76,6 +77,7 @@ class LineageRecord(Record):
     forked_at_seq: int | None
 
 
+@described
 class MessageRecord(Record):
     """One message; ``digest`` names the history up to and including it."""
 
@@ -100,6 +102,7 @@ class TotalsRecord(Record):
     unpriced_calls: Count = 0
 
 
+@described
 class TurnRecord(Record):
     """One turn and the messages that it brought.
 
@@ -116,6 +119,7 @@ class TurnRecord(Record):
     usage: TotalsRecord | None
 
 
+@described
 class UsageRecord(Record):
     """One model call; ``cost_usd`` is a decimal string of dollars, or null if it is unpriced.
 

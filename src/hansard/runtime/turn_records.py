@@ -11,12 +11,14 @@ from hansard.core import strict_json
 from hansard.core.actors import Actor
 from hansard.core.errors import Corrupt, InvalidInput
 from hansard.core.messages import ROLES
+from hansard.core.shapes import described
 from hansard.core.usage import NewUsage
 
 VERSION: Final = 1  # of the form in which they lie in files
 _AROUND_MESSAGE = 2  # levels above what the record holds: the turn, its list of messages
 
 
+@described
 class TurnRecord(Struct, frozen=True, kw_only=True):
     """One ended turn.
 

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from hansard.core.errors import HansardError
+from hansard.core.shapes import described
 from hansard.server.answers import Failure
 from hansard.server.bodies import NoQuery
 from hansard.server.calls import Handler, Reply
@@ -31,6 +32,10 @@ class Body:
     large: bool = False
     whole: bool = False
     media_types: frozenset[bytes] = JSON_TYPES
+
+    def __post_init__(self) -> None:
+        if self.shape is not None:
+            described(self.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
