@@ -19,6 +19,7 @@ import uvicorn
 from hansard.compose import open_database
 from hansard.server.app import create_app
 from hansard.settings import AccessSettings, ServerSettings, Settings
+from hansard.trust import trusted
 
 TABLES = {
     "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
@@ -106,7 +107,7 @@ def serve(database_url: str, access: AccessSettings | None = None) -> Iterator[s
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            while httpx.get(f"{url}/readyz").is_error:  # until the schema stands
+            while httpx.get(f"{url}/readyz", verify=trusted()).is_error:  # until the schema stands
                 time.sleep(0.01)
             yield url
         finally:

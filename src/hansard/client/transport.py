@@ -20,6 +20,7 @@ from hansard.client import wire
 from hansard.client.paths import Route
 from hansard.client.retries import RetryPolicy
 from hansard.core.errors import InvalidInput, Unavailable, UpstreamFailed
+from hansard.trust import trusted
 
 UNREACHABLE: Final = "unreachable"
 CONNECTION_LOST: Final = "connection_lost"
@@ -88,6 +89,7 @@ class Transport:
             },
             limits=_LIMITS,
             transport=carrier,
+            verify=trusted(),
         )
 
     async def close(self) -> None:

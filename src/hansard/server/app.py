@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,6 +32,7 @@ from hansard.server.telemetry import telling
 from hansard.service.keys import KeyService
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import AccessSettings, Settings
+from hansard.trust import trusted
 
 
 def create_app(
@@ -118,10 +118,4 @@ def _authenticator(
 
 def _client() -> httpx.AsyncClient:
     """The client for the issuer and the webhook: bounded, and without redirects."""
-    return httpx.AsyncClient(verify=_trust(), timeout=FETCH_MAX_S / 2, follow_redirects=False)
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """Whose certificates count; reading them takes a while."""
-    return httpx.create_ssl_context()
+    return httpx.AsyncClient(verify=trusted(), timeout=FETCH_MAX_S / 2, follow_redirects=False)
