@@ -159,6 +159,18 @@ def test_client_says_which_it_is() -> None:
         relate(HELD, again, "some")
 
 
+@pytest.mark.parametrize("turns", [1, 3])
+def test_question_that_is_sent_again_after_its_answer_is_not_new(turns: int) -> None:
+    held = [SYSTEM, *[each for turn in range(turns) for each in (user(f"{turn}"), says("so"))]]
+    for asked in ([SYSTEM, held[-2]], [held[-2]]):
+        again = Relation(keeps_history=False, new_from=len(asked), held=len(held) - 1)
+        assert relate(held, asked, "retry") == again
+        assert relate(held, asked).held is None
+    assert relate(held, [user("other")], "retry") == relate(held, [user("other")])
+    whole = [*held[:-1], user("more")]
+    assert relate(held, whole, "retry") == relate(held, whole)
+
+
 def test_whole_history_is_told_without_the_record() -> None:
     assert not is_whole([SYSTEM, user("1")])
     assert is_whole([user("1"), says("one"), user("2")])
@@ -230,7 +242,7 @@ def test_whatever_a_client_edits_is_recorded_once(data: st.DataObject) -> None:
     assert len(held) == 12
 
 
-@given(lists, lists, st.sampled_from(["auto", "full", "new"]))
+@given(lists, lists, st.sampled_from(["auto", "full", "new", "retry"]))
 def test_nothing_that_is_new_is_lost(held: list[Body], sent: list[Body], way: str) -> None:
     """It is new unless it is stored, or stands before an answer that is."""
     relation = relate(held, sent, way)

@@ -22,10 +22,11 @@ from hansard.core import strict_json
 from hansard.core.digest import GENESIS, advance
 from hansard.core.errors import InvalidInput
 
-WAYS: Final = ("auto", "full", "new")
-"""What is sent: the whole history, what is new, or whatever it looks like."""
+WAYS: Final = ("auto", "full", "new", "retry")
+"""What is sent: the whole history, what is new, or whatever it looks like; or that once more."""
 
 _INSTRUCTIONS: Final = frozenset({"system", "developer"})
+_ANSWERING: Final = frozenset({"assistant", "tool"})
 _COMPARED: Final = ("role", "name", "content", "refusal", "tool_call_id", "function_call")
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NOT_SAID: Final = frozenset({"cache_control", "index"})  # marks of transport inside of parts
@@ -40,10 +41,12 @@ class Relation(NamedTuple):
         keeps_history: The client sent what the model should see; otherwise the stored
             messages go before what is new.
         new_from: Where in the sent list the new messages begin.
+        held: How many of the stored messages go before what is new; None: all of them.
     """
 
     keeps_history: bool
     new_from: int
+    held: int | None = None
 
 
 def continues(sent: Sequence[Body], count: int, digest: str) -> bool:
@@ -97,7 +100,8 @@ def relate(held: Sequence[Body], sent: Sequence[Body], way: str = "auto") -> Rel
     Args:
         held: The session's messages, all of them.
         sent: What a client sent.
-        way: ``full`` or ``new`` where the client says which it is.
+        way: ``full`` or ``new`` where the client says which it is. With ``retry`` the last
+            question may come again that has been answered, in vain: that is not new.
 
     Raises:
         InvalidInput: ``invalid_history``, if the way is none of ``WAYS``.
@@ -109,16 +113,21 @@ def relate(held: Sequence[Body], sent: Sequence[Body], way: str = "auto") -> Rel
         return Relation(keeps_history=True, new_from=new_from)
     ours, theirs = list(map(_form, held)), list(map(_form, sent))
     shared = _shared_beginning(ours, theirs)
-    if way == "full" or (way == "auto" and _is_kept(ours, theirs, shared)):
+    if way == "full" or (way != "new" and _is_kept(ours, theirs, shared)):
         new_from = max(shared.sent, _after_answer(ours, theirs))
         return Relation(keeps_history=True, new_from=new_from)
-    return Relation(keeps_history=False, new_from=_first_new(ours, theirs))
+    new_from = _first_new(ours, theirs)
+    if way == "retry" and new_from < len(theirs):
+        asked = _without_answer(ours)
+        if _is_repeated(asked, theirs[new_from:]):
+            return Relation(keeps_history=False, new_from=len(theirs), held=len(asked))
+    return Relation(keeps_history=False, new_from=new_from)
 
 
 def is_whole(sent: Sequence[Body], way: str = "auto") -> bool:
     """Tell whether a client surely keeps the history, where what is stored cannot be read."""
     return check_way(way) == "full" or (
-        way == "auto" and any(message.get("role") == "assistant" for message in sent)
+        way != "new" and any(message.get("role") == "assistant" for message in sent)
     )
 
 
@@ -258,6 +267,14 @@ def _first_new(held: Sequence[_Form], sent: Sequence[_Form]) -> int:
 def _is_repeated(held: Sequence[_Form], asked: Sequence[_Form]) -> bool:
     """Tell whether a history ends with this question."""
     return held[-len(asked) :] == asked and all(form.role != "assistant" for form in asked)
+
+
+def _without_answer(held: Sequence[_Form]) -> Sequence[_Form]:
+    """A history without what followed its last question."""
+    count = len(held)
+    while count and held[count - 1].role in _ANSWERING:
+        count -= 1
+    return held[:count]
 
 
 def _instructions(forms: Sequence[_Form]) -> Sequence[_Form]:

@@ -96,7 +96,9 @@ async def complete(
     held = await read(after=-1, before=count)
     relation = await beside(is_large or is_long(held), lambda: relate(held, sent, way))
     new = sent[relation.new_from :]
-    return Prompt(sent if relation.keeps_history else [*map(_for_model, held), *new], new)
+    if relation.keeps_history:
+        return Prompt(sent, new)
+    return Prompt([*map(_for_model, held[: relation.held]), *new], new)
 
 
 async def _read(
