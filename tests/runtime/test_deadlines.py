@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
-from hansard.runtime.agents.deadlines import ReadDeadline
+from hansard.runtime.agents.upstream_answers import ReadDeadline
 
 
 class HandTurnedLoop:
@@ -41,7 +42,8 @@ async def loop() -> HandTurnedLoop:
 
 
 def start(loop: HandTurnedLoop, ended: list[float]) -> ReadDeadline:
-    return ReadDeadline(loop, idle_s=10, ends_at_s=100, end=lambda: ended.append(loop.now_s))
+    turned = cast("asyncio.AbstractEventLoop", loop)
+    return ReadDeadline(turned, idle_s=10, ends_at_s=100, end=lambda: ended.append(loop.now_s))
 
 
 async def test_read_that_brings_nothing_is_ended_when_its_time_is_up(loop: HandTurnedLoop) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from hansard.core.errors import UpstreamFailed
 from hansard.runtime.agents.openai_writer import AnswerWriter
 from hansard.runtime.agents.protocol import AgentFailed, Completed, Head, Text, Wire
@@ -27,30 +25,18 @@ async def waiting(delivery: Delivery) -> bytes:
     return b"".join([piece async for piece in delivery.pipe.pieces()])
 
 
-@pytest.mark.parametrize(
-    ("piece", "passed"),
-    [
-        (DONE, b""),
-        (b"data: {}\n\n" + DONE, b"data: {}\n\n"),
-        (b"data: {}\r\n\r\ndata: [DONE]\r\n\r\n", b"data: {}\r\n\r\n"),
-        (b'data: {"text":"data: [DONE]"}\n\n', b'data: {"text":"data: [DONE]"}\n\n'),
-        (b"data: {}\n\n", b"data: {}\n\n"),
-    ],
-)
-async def test_end_of_a_stream_is_kept_back(piece: bytes, passed: bytes) -> None:
+async def test_end_of_a_stream_is_kept_back() -> None:
     stream = delivery(stream=True)
     stream.open(HEAD)
-    stream.pass_on(Wire(piece))
-    assert await waiting(stream) == passed
-
-
-async def test_all_of_a_stream_is_released() -> None:
-    stream = delivery(stream=True)
-    stream.open(HEAD)
-    stream.pass_on(Wire(b"data: {}\n\n" + DONE))
+    assert not stream.opened.done()
+    stream.pass_on(Wire(b"data: {}\n\n"))
+    assert stream.opened.result().headers == HEAD.headers
+    stream.pass_on(Wire(DONE, is_last=True))
     stream.complete(END)
+    pieces = stream.pipe.pieces()
+    assert await anext(pieces) == b"data: {}\n\n"
     stream.release()
-    assert await waiting(stream) == b"data: {}\n\n" + DONE
+    assert await anext(pieces) == DONE
 
 
 async def test_whole_answer_is_kept_back() -> None:
@@ -89,6 +75,22 @@ async def test_error_before_the_answer_takes_its_place() -> None:
     failed = AgentFailed(UpstreamFailed("gone"))
     stream.fail(failed)
     assert stream.opened.exception() is failed
+
+
+async def test_error_before_the_first_piece_has_a_status() -> None:
+    stream = delivery(stream=True)
+    stream.open(HEAD)
+    stream.fail(AgentFailed(UpstreamFailed("gone"), status=429))
+    failed = stream.opened.exception()
+    assert isinstance(failed, AgentFailed)
+    assert failed.status == 429
+
+
+async def test_error_of_an_upstream_is_passed_on_in_a_stream() -> None:
+    stream = delivery(stream=True)
+    stream.pass_on(Wire(b"data: {}\n\n"))
+    stream.fail(AgentFailed(UpstreamFailed("gone"), body=b'{"error":\n{"message":"m"}}'))
+    assert (await waiting(stream)).endswith(b'\n\ndata: {"error": {"message":"m"}}\n\n')
 
 
 async def test_error_in_a_stream_is_its_last_event() -> None:

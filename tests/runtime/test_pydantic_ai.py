@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from pydantic_ai.messages import (
     BinaryContent,
     ImageUrl,
@@ -204,16 +205,41 @@ async def test_broken_tool_keeps_what_was_billed_and_tells_no_secret() -> None:
     assert len(caught.value.calls) == 1
 
 
-@pytest.mark.parametrize(("status", "unmade"), [(429, ("call-1",)), (503, ())])
-async def test_provider_that_refuses(status: int, unmade: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("error", "status", "unmade"),
+    [
+        (ModelHTTPError(429, "m"), 429, ("call-1",)),
+        (ModelHTTPError(503, "m"), 503, ("call-1",)),
+        (ModelHTTPError(500, "m"), 500, ()),
+        (ModelHTTPError(500, "m", {"message": "sorry"}), 500, ("call-1",)),
+        (ModelHTTPError(401, "m"), 502, ("call-1",)),
+    ],
+)
+async def test_provider_that_refuses(
+    error: ModelHTTPError, status: int, unmade: tuple[str, ...]
+) -> None:
     async def refuse(messages: list[ModelMessage], info: AgentInfo) -> Deltas:
-        raise ModelHTTPError(status, "m")
+        raise error
         yield ""
 
     with pytest.raises(AgentFailed) as caught:
         await collect(PydanticAgent(Agent(FunctionModel(stream_function=refuse), retries=0)), ask())
     assert (caught.value.status, caught.value.error.code) == (status, "upstream_refused")
     assert (caught.value.unmade, caught.value.calls) == (unmade, [])
+
+
+@pytest.mark.parametrize(
+    ("cause", "unmade"),
+    [(httpx.ConnectError("no"), ("call-1",)), (httpx.ReadTimeout("late"), ())],
+)
+async def test_provider_that_cannot_be_reached(cause: Exception, unmade: tuple[str, ...]) -> None:
+    async def fail(messages: list[ModelMessage], info: AgentInfo) -> Deltas:
+        raise ModelAPIError("m", "Connection error.") from cause
+        yield ""
+
+    with pytest.raises(AgentFailed) as caught:
+        await collect(PydanticAgent(Agent(FunctionModel(stream_function=fail), retries=0)), ask())
+    assert (caught.value.status, caught.value.unmade) == (502, unmade)
 
 
 async def test_stream_that_breaks_off_is_estimated() -> None:
@@ -288,6 +314,7 @@ async def test_images_and_sound_are_read() -> None:
     [
         {"type": "file", "file": {}},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,%"}},
+        {"type": "image_url", "image_url": {"url": "s3://bucket/of/the/operator"}},
         3,
     ],
 )

@@ -21,7 +21,9 @@ from tests.runtime.upstreams import (
     FakeUpstream,
     answer,
     ask,
+    collect,
     completion,
+    ending,
     event,
     hang,
     hang_up,
@@ -29,6 +31,7 @@ from tests.runtime.upstreams import (
     reset,
     serving,
     usage_event,
+    wired,
 )
 
 SMALL = UpstreamLimits(event_bytes=2_000, answer_bytes=9_000)
@@ -112,7 +115,7 @@ async def test_retry_after_a_refused_connection_can_succeed() -> None:
 async def test_silent_upstream_is_unknown_to_the_ledger(
     stack: AsyncExitStack, *, stream: bool
 ) -> None:
-    limits = UpstreamLimits(first_byte_s=0.2, total_s=0.2)
+    limits = UpstreamLimits(idle_s=0.2, total_s=60)
     failure = await fail(stack, FakeUpstream(behaviour=hang), ask(stream=stream), limits=limits)
     assert (failure.code, failure.error.status) == ("upstream_timeout", 504)
     assert (failure.error.unmade, failure.error.calls) == ((), [])
@@ -163,7 +166,19 @@ async def test_usage_that_came_before_the_break_counts(stack: AsyncExitStack) ->
     upstream = FakeUpstream(STREAM_HEAD, piece(event("a") + usage_event(9, 5)), behaviour=reset)
     failure = await fail(stack, upstream, ask(stream=True))
     (call,) = failure.error.calls
-    assert (call.input_tokens, call.output_tokens, call.confidence) == (9, 5, "provider_usage")
+    assert (call.input_tokens, call.output_tokens, call.confidence) == (9, 5, "estimated")
+
+
+async def test_usage_that_came_too_early_counts_for_less_than_what_was_read(
+    stack: AsyncExitStack,
+) -> None:
+    """It is reported with each chunk, and what comes after the last report is not free."""
+    upstream = FakeUpstream(
+        STREAM_HEAD, piece(usage_event(9, 0) + event("x" * 400)), behaviour=reset
+    )
+    failure = await fail(stack, upstream, ask(stream=True))
+    (call,) = failure.error.calls
+    assert (call.input_tokens, call.output_tokens, call.confidence) == (9, 100, "estimated")
 
 
 async def test_connection_that_breaks_before_the_answer(stack: AsyncExitStack) -> None:
@@ -221,7 +236,16 @@ OPENAI_ERROR = {"error": {"message": "no such model", "type": "x", "param": None
 
 @pytest.mark.parametrize(
     ("status", "unmade"),
-    [(400, ("call-1",)), (401, ("call-1",)), (429, ("call-1",)), (408, ()), (500, ()), (503, ())],
+    [
+        (400, ("call-1",)),
+        (429, ("call-1",)),
+        (408, ()),
+        (500, ("call-1",)),
+        (502, ()),
+        (503, ("call-1",)),
+        (504, ()),
+        (529, ("call-1",)),
+    ],
 )
 async def test_error_of_the_upstream_passes_on(
     stack: AsyncExitStack, status: int, unmade: tuple[str, ...]
@@ -233,6 +257,27 @@ async def test_error_of_the_upstream_passes_on(
     assert (failure.error.body, failure.error.unmade) == (body, unmade)
     assert dict(failure.error.headers)["retry-after"] == "7"
     assert "no such model" in str(failure.error)
+
+
+async def test_error_of_a_server_that_is_not_the_models_is_unknown(stack: AsyncExitStack) -> None:
+    failure = await fail(stack, FakeUpstream(answer(HTML, status="500 Oh")), ask())
+    assert (failure.error.status, failure.error.unmade) == (500, ())
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 407])
+async def test_what_the_upstream_has_against_the_operator_stays_here(
+    stack: AsyncExitStack, status: int
+) -> None:
+    body = b'{"error":{"message":"Incorrect API key provided: sk-proj-abc"}}'
+    upstream = FakeUpstream(answer(body, status=f"{status} Oh", more="retry-after: 7\r\n"))
+    failure = await fail(stack, upstream, ask(stream=True))
+    assert (failure.code, failure.error.status) == ("upstream_refused", 502)
+    assert (failure.error.body, failure.error.headers, failure.error.unmade) == (
+        None,
+        (),
+        ("call-1",),
+    )
+    assert "sk-" not in str(failure.error)
 
 
 @pytest.mark.parametrize(
@@ -262,9 +307,9 @@ async def test_redirection_is_not_followed(stack: AsyncExitStack) -> None:
 
 
 async def test_error_with_status_200(stack: AsyncExitStack) -> None:
-    body = b'{"error":{"message":"no credits","code":402}}'
+    body = b'{"error":{"message":"too many","code":429}}'
     failure = await fail(stack, FakeUpstream(answer(body)), ask())
-    assert (failure.error.status, failure.error.body) == (402, body)
+    assert (failure.error.status, failure.error.body) == (429, body)
     assert failure.error.unmade == ("call-1",)
 
 
@@ -277,6 +322,59 @@ async def test_error_in_the_middle_of_a_stream(stack: AsyncExitStack) -> None:
     assert (failure.wire.rstrip(), failure.error.status) == (event("a").rstrip(), 502)
     assert json.loads(failure.error.body or b"{}")["error"]["message"] == "overloaded"
     assert failure.error.calls[0].output_tokens == 1
+
+
+async def test_stream_that_begins_with_an_error_has_its_status(stack: AsyncExitStack) -> None:
+    error = b'data: {"error":{"message":"too many","code":429}}\n\n'
+    failure = await fail(stack, FakeUpstream(STREAM_HEAD, piece(error)), ask(stream=True))
+    assert (failure.wire, failure.error.status, failure.error.unmade) == (b"", 429, ("call-1",))
+
+
+async def test_chunk_that_is_odd_passes_on(stack: AsyncExitStack) -> None:
+    odd = b'data: {"choices":[{"index":null,"delta":{"content":"\\ud83d"},"n":1e999}]}\n\n'
+    whole = odd + b"data: [5]\n\n" + event(finish_reason="stop") + DONE
+    upstream = FakeUpstream(STREAM_HEAD, piece(whole), STREAM_END)
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url))
+    events = await collect(agent, ask(stream=True))
+    assert wired(events) == whole
+    assert [call.confidence for call in ending(events).calls] == ["estimated"]
+
+
+async def test_upstream_that_knows_no_wish_for_usage_is_asked_without(
+    stack: AsyncExitStack,
+) -> None:
+    async def choose(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told = b'{"detail":[{"loc":["body","stream_options"],"msg":"Extra inputs"}]}'
+        knows = "stream_options" not in upstream.asked[-1].body
+        writer.write(
+            STREAM_HEAD + piece(event("a", finish_reason="stop") + DONE) + STREAM_END
+            if knows
+            else answer(told, status="422 No")
+        )
+
+    upstream = FakeUpstream(behaviour=choose)
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url))
+    for _ in range(2):
+        events = await collect(agent, ask(stream=True))
+        assert wired(events).endswith(DONE)
+        assert len(ending(events).calls) == 1
+    assert ["stream_options" in body for _, body in upstream.asked] == [True, False, False]
+    refused = ask(stream=True, stream_options={"include_usage": True})
+    assert (await failing(agent, refused)).error.status == 422
+
+
+async def test_url_or_proxy_that_lets_nobody_through_was_never_asked(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = FakeUpstream(answer(b"", status="403 No"))
+    await stack.enter_async_context(serving(proxy))
+    monkeypatch.setenv("https_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for url in ("https://upstream.test/v1", "upstream.test/v1"):
+        agent = await stack.enter_async_context(Upstream(url))
+        assert (await failing(agent, ask())).error.unmade == ("call-1",)
 
 
 async def test_lying_usage_is_estimated(stack: AsyncExitStack) -> None:

@@ -146,6 +146,20 @@ async def test_header_says_what_is_sent(chat: Chat, upstream: FakeUpstream) -> N
     assert await chat.said("s") == [user("1"), assistant("Hello"), assistant("Hello")]
 
 
+async def test_question_that_a_client_sends_again_is_recorded_once(
+    chat: Chat, upstream: FakeUpstream
+) -> None:
+    """Be it the first one or another, with what is stored before it."""
+    client, again = chat.client("s"), {"X-Stainless-Retry-Count": "1"}
+    said: list[dict[str, Any]] = []
+    for number in ("1", "2"):
+        await client.chat.completions.create(**says(user(number)))
+        await client.chat.completions.create(**says(user(number)), extra_headers=again)
+        assert upstream.asked[-1].body["messages"] == [*said, user(number)]
+        said += [user(number), assistant("Hello"), assistant("Hello")]
+    assert await chat.said("s") == said
+
+
 async def test_tools_make_their_way(chat: Chat, upstream: FakeUpstream) -> None:
     call = {
         "id": "c1",
@@ -182,7 +196,7 @@ async def test_session_is_named_in_one_of_three_places(
 ) -> None:
     await chat.client().chat.completions.create(**says(user("hi"), **where))
     assert len(await chat.said("s")) == 2
-    assert "session_id" not in upstream.asked[0].body
+    assert {"session_id", "metadata"}.isdisjoint(upstream.asked[0].body)
 
 
 async def test_unknown_fields_go_to_the_model(chat: Chat, upstream: FakeUpstream) -> None:
@@ -211,11 +225,32 @@ async def test_headers_that_an_upstream_wants_go_on_and_credentials_do_not(
     chat: Chat, upstream: FakeUpstream
 ) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    client = chat.client(None, "my-secret", traceparent=trace)
+    wanted = {"traceparent": trace, "OpenAI-Organization": "other", "OpenAI-Project": "other"}
+    client = chat.client(None, "my-secret", **wanted)
     raw = await client.chat.completions.with_raw_response.create(**says(user("hi")))
     assert raw.headers["x-trace-id"] == "0af7651916cd43dd8448eb211c80319c"
     assert f"traceparent: {trace}" in upstream.asked[0].head
     assert "my-secret" not in upstream.asked[0].head
+    assert "other" not in upstream.asked[0].head
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        answer(
+            json.dumps(completion(model=MODEL)).encode(),
+            more="x-ratelimit-remaining: 7\r\nretry-after-ms: \u20ac\r\nopenai-organization: us\r\n"
+            "x-litellm-key-spend: 5\r\naccess-control-allow-origin: *\r\n",
+        )
+    ],
+    indirect=True,
+)
+async def test_headers_of_an_upstream_that_are_for_clients_go_on(chat: Chat) -> None:
+    raw = await chat.client().chat.completions.with_raw_response.create(**says(user("hi")))
+    assert raw.headers["x-ratelimit-remaining"] == "7"
+    assert raw.headers.raw.count((b"retry-after-ms", b"\xe2\x82\xac")) == 1
+    for name in ("openai-organization", "x-litellm-key-spend", "access-control-allow-origin"):
+        assert name not in raw.headers
 
 
 BAD_BODIES = [
@@ -223,6 +258,7 @@ BAD_BODIES = [
     ({"messages": "hi"}, "invalid_body"),
     ({"messages": []}, "invalid_messages"),
     ({"messages": [{"content": "hi"}]}, "invalid_role"),
+    ({"messages": [user("hi")], "model": "m" * 257}, "invalid_body"),
     ({"messages": [user("hi")], "session_id": "a b"}, "invalid_id"),
     ({"messages": [user("hi")], "session_id": 5}, "invalid_body"),
     ({"messages": [user("hi")], "metadata": {"session_id": 5}}, "invalid_id"),
@@ -301,6 +337,17 @@ async def test_error_of_the_upstream_is_passed_on_and_recorded(
     await chat.client("s").chat.completions.create(**says(user("hi")))  # tried again
     assert await chat.said("s") == [user("hi"), assistant("Hello")]
     assert await chat.statuses("s") == ["failed", "completed"]
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [STREAM_HEAD + piece(b'data: {"error":{"message":"slow down","code":429}}\n\n')],
+    indirect=True,
+)
+async def test_stream_that_begins_with_an_error_is_none(chat: Chat) -> None:
+    with pytest.raises(openai.RateLimitError):
+        await chat.client("s").chat.completions.create(**says(user("hi"), stream=True))
+    assert await chat.statuses("s") == ["failed"]
 
 
 async def test_upstream_that_is_not_there_is_said(record_url: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def sample(item: Declared) -> str:
     if item.kind is int:
         assert item.about.least is not None
         return str(int(item.about.least) + 1)
-    if item.name == "budget_webhook":
+    if item.name in {"budget_webhook", "upstream"}:
         return "https://receiver"
     return item.choices[-1] if item.choices else SAMPLES[item.kind]
 
@@ -202,3 +202,19 @@ def test_one_agent_answers_at_most(tmp_path: Path) -> None:
     write(tmp_path, 'script = "echo"')
     flags = {"upstream": "http://127.0.0.1:1/v1"}
     assert refused(flags=flags, environment={}, folder=tmp_path).details == {"setting": "script"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.openai.com/v1",
+        "ftp://host",
+        "http://",
+        "https://u:p@host",
+        "http://h/?a=b",
+        "http://h:x",
+    ],
+)
+def test_upstream_is_a_url_that_paths_can_follow(tmp_path: Path, url: str) -> None:
+    error = refused(flags={"upstream": url}, environment={}, folder=tmp_path)
+    assert error.details == {"setting": "upstream"}

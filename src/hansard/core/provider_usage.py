@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from hansard.core.errors import InvalidInput
 from hansard.core.provider_dialects import (
@@ -150,6 +151,20 @@ def estimated(call: ModelCall, counts: Estimate, raw: bytes | None = None) -> Ne
         output_tokens=counts.output_tokens,
         confidence="estimated",
         raw=_storable(raw),
+    )
+
+
+def cut_off(entry: NewUsage, counts: Estimate) -> NewUsage:
+    """The entry of a call that broke off, where ``entry`` is what had been reported by then.
+
+    That may be too little, so the estimate counts where it is more.
+    """
+    return replace(
+        entry,
+        input_tokens=entry.input_tokens or counts.input_tokens,
+        output_tokens=max(entry.output_tokens, counts.output_tokens),
+        cost_nanousd=None,
+        confidence="estimated",
     )
 
 

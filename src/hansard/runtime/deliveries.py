@@ -1,12 +1,14 @@
 """Deliveries: what a client gets of a turn, and when.
 
-A stream's pieces go out as they come. Its last piece (``[DONE]``, or what an agent writes at
-its end), or a whole answer, is kept back until the turn is on disk.
+A stream's pieces go out as they come; until the first one does, an error has a status of its own.
+Its last piece (``[DONE]``, or what an agent writes at its end), or a whole answer, is kept back
+until the turn is on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,8 +30,6 @@ from hansard.runtime.agents.protocol import (
 from hansard.runtime.openai_errors import error_body
 from hansard.runtime.pipes import Pipe
 
-_OK: Final = 200
-_DONE: Final = b"data: [DONE]"
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
 Said = Text | Reasoning | ToolCalled | ToolReturned
@@ -71,33 +71,25 @@ class Delivery:
         self._last: list[bytes] = []
 
     def open(self, head: Head) -> None:
-        """Begin the answer; a whole one begins when it is released."""
-        self._head = self._head or head
-        if self._is_stream:
-            self._open()
+        """Note what the answer begins with, once its first piece is there."""
+        self._head = head
 
     def pass_on(self, wire: Wire) -> None:
         """Give bytes of an upstream to the client."""
         self._has_bytes = True
-        data = wire.data
-        if not self._is_stream:
-            self._last.append(data)
-            return
-        if _DONE in data:
-            data = self._keep_end(data)
-        if data:
-            self.pipe.put(data)
+        if self._is_stream and not wire.is_last:
+            self._put(wire.data)
+        else:
+            self._last.append(wire.data)
 
     def say(self, said: Said) -> None:
         """Write what an agent says as an upstream would."""
         data = self._writer.write(said)
-        self.open(_HEAD_OF_STREAM if self._is_stream else _HEAD)
         if data and self._is_stream:
-            self.pipe.put(data)
+            self._put(data)
 
     def complete(self, completed: Completed) -> None:
         """Make the last piece ready."""
-        self.open(_HEAD_OF_STREAM if self._is_stream else _HEAD)
         if self._has_bytes:
             return
         if self._is_stream:
@@ -118,24 +110,28 @@ class Delivery:
             self.opened.set_exception(error)
             self.opened.exception()  # perhaps nobody listens any more
         else:
-            ours = error.error if isinstance(error, AgentFailed) else error
-            self.pipe.put(b"data: %b\n\n" % _ENCODER.encode(error_body(ours)))
+            self.pipe.put(b"data: %b\n\n" % b" ".join(_body_of(error).splitlines()))
         self.pipe.end()
+
+    def _put(self, data: bytes) -> None:
+        if not self.opened.done():
+            self._open()
+        self.pipe.put(data)
 
     def _open(self) -> None:
         if not self.opened.done():
-            assert self._head is not None
-            opening = Opening(self._head.status, self._head.headers, self._warnings)
-            self.opened.set_result(opening)
-
-    def _keep_end(self, data: bytes) -> bytes:
-        """Keep the end of a stream back; return what comes before it."""
-        before, mark, rest = data.rpartition(_DONE)
-        if before and not before.endswith((b"\n", b"\r")):
-            return data  # the model's own words
-        self._last.append(mark + rest)
-        return before
+            head = self._head or (_HEAD_OF_STREAM if self._is_stream else _HEAD)
+            self.opened.set_result(Opening(head.status, head.headers, self._warnings))
 
 
-_HEAD_OF_STREAM: Final = Head(status=_OK, headers=(("content-type", "text/event-stream"),))
-_HEAD: Final = Head(status=_OK, headers=(("content-type", "application/json"),))
+def _body_of(error: HansardError | AgentFailed) -> bytes:
+    """An error as JSON: the upstream's own, if OpenAI's clients understand that."""
+    if not isinstance(error, AgentFailed):
+        return _ENCODER.encode(error_body(error))
+    return _ENCODER.encode(error_body(error.error)) if error.body is None else error.body
+
+
+_HEAD_OF_STREAM: Final = Head(
+    status=HTTPStatus.OK, headers=(("content-type", "text/event-stream"),)
+)
+_HEAD: Final = Head(status=HTTPStatus.OK, headers=(("content-type", "application/json"),))

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from hansard.core.budgets import BudgetWarning
-from hansard.core.errors import InvalidInput, NotFound
+from hansard.core.errors import HansardError, InvalidInput, NotFound
 from hansard.core.history import check_way
 from hansard.core.ids import NOISE, check_id
 from hansard.core.messages import ROLES
 from hansard.core.money import format_usd
+from hansard.core.sessions import NAME_LENGTH_MAX
 from hansard.core.times import format_us
 from hansard.runtime.agents.protocol import AgentFailed
 from hansard.runtime.agents.protocol import Headers as AgentHeaders
@@ -29,26 +30,16 @@ FORWARDED: Final = (
     b"traceparent",
     b"tracestate",
     b"openai-beta",
-    b"openai-organization",
-    b"openai-project",
     b"http-referer",
     b"x-title",
 )
-"""Headers of a request that an upstream may want; never credentials."""
+"""Headers of a request that an upstream may want; never credentials, nor whose bill it is."""
 
-_OURS: Final = frozenset(
-    {
-        "cache-control",
-        "content-length",
-        "content-type",
-        "x-content-type-options",
-        "x-request-id",
-        "x-session-id",
-        "x-trace-id",
-        "x-turn-id",
-    }
-)
-"""Headers of an answer that are not taken from an upstream."""
+PASSED_ON: Final = ("openai-processing-ms", "openai-version", "retry-after", "x-ratelimit-")
+"""How the headers of an upstream's answer begin that a client gets, beside its content type.
+
+Others are about the connection, about the operator (``openai-organization``), or ours to set.
+"""
 
 _TRACE_PARENT: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -63,7 +54,7 @@ class ChatBody(Struct):
     """A chat completion's request; what is not named here goes to the model as it is."""
 
     messages: list[RoleMessage]
-    model: str | None = None
+    model: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] | None = None
     stream: bool | None = None
     session_id: Id | None = None
     metadata: dict[str, Any] | None = None
@@ -129,16 +120,18 @@ def _chat(call: Call[Any, Any]) -> Chat:
 def _asked(call: ChatCall) -> Asked:
     settings, headers = call.context.settings.chat, call.headers
     body = dict(call.body)
-    fit = call.query.fit or headers.get(b"x-budget-fit", settings.budget_fit.encode()).decode()
+    fit = call.query.fit or headers.get(b"x-budget-fit", settings.budget_fit.encode()).decode(
+        "latin-1"
+    )
     if fit not in FITS:
         raise InvalidInput(f"fit must be one of {', '.join(FITS)}", code="invalid_fit")
     _check_messages(body["messages"])
     return Asked(
         record=call.record,
         session_id=_session_id(body, headers),
-        body={name: value for name, value in body.items() if name != "session_id"},
+        body=_for_agent(body),
         size_bytes=call.size_bytes,
-        way=check_way(headers.get(b"x-session-history", b"auto").decode("latin-1")),
+        way=_history_mode(headers),
         is_clamped=fit == "clamp",
         headers=tuple(
             (name.decode(), headers[name].decode("latin-1"))
@@ -147,6 +140,24 @@ def _asked(call: ChatCall) -> Asked:
         ),
         client_left=call.client_left,
     )
+
+
+def _for_agent(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A request without what is said to us."""
+    kept = {name: value for name, value in body.items() if name != "session_id"}
+    told = body.get("metadata")
+    if isinstance(told, Mapping) and "session_id" in told:
+        del kept["metadata"]
+        if metadata := {name: value for name, value in told.items() if name != "session_id"}:
+            kept["metadata"] = metadata
+    return kept
+
+
+def _history_mode(headers: Mapping[bytes, bytes]) -> str:
+    """What the messages are; OpenAI's clients say when they send a request again."""
+    mode = check_way(headers.get(b"x-session-history", b"auto").decode("latin-1"))
+    is_sent_again = headers.get(b"x-stainless-retry-count", b"0") not in {b"", b"0"}
+    return "retry" if is_sent_again and mode != "full" else mode
 
 
 def _check_messages(messages: list[dict[str, Any]]) -> None:
@@ -185,15 +196,15 @@ async def _answer(call: ChatCall, turn: Turn) -> Reply | Stream:
     headers = _headers(call, turn)
     try:
         opening = await delivery.opened
-    except AgentFailed as failed:
-        reply = _failed(failed)
+    except (AgentFailed, HansardError) as error:
+        reply = _failed(error)
         return Reply(reply.body, reply.status, (*reply.headers, *headers))
     headers += _headers_of(opening)
-    told = dict(opening.headers).get("content-type", "application/json")
+    told = _raw(dict(opening.headers).get("content-type", "application/json"))
     if turn.is_stream:
-        return Stream(_pieces(turn), told.encode(), headers, opening.status, ends_with_client=False)
+        return Stream(_pieces(turn), told, headers, opening.status, ends_with_client=False)
     body = b"".join([piece async for piece in delivery.pipe.pieces()])
-    return Reply(body, opening.status, headers, told.encode())
+    return Reply(body, opening.status, headers, told)
 
 
 async def _pieces(turn: Turn) -> AsyncGenerator[bytes, None]:
@@ -204,11 +215,13 @@ async def _pieces(turn: Turn) -> AsyncGenerator[bytes, None]:
         turn.leave()
 
 
-def _failed(failed: AgentFailed) -> Reply:
+def _failed(error: AgentFailed | HansardError) -> Reply:
     """Pass an upstream's error on, or write it as ours."""
-    reply = openai_failure(failed.error)
-    body = reply.body if failed.body is None else failed.body
-    return Reply(body, failed.status, _passed_on(failed.headers))
+    if isinstance(error, HansardError):
+        return openai_failure(error)
+    reply = openai_failure(error.error)
+    body = reply.body if error.body is None else error.body
+    return Reply(body, error.status, (*reply.headers, *_passed_on(error.headers)))
 
 
 def _headers(call: ChatCall, turn: Turn) -> Headers:
@@ -233,11 +246,12 @@ def _headers_of(opening: Opening) -> Headers:
 
 
 def _passed_on(headers: AgentHeaders) -> Headers:
-    return tuple(
-        (name.encode("latin-1"), value.encode("latin-1"))
-        for name, value in headers
-        if name not in _OURS
-    )
+    return tuple((_raw(name), _raw(value)) for name, value in headers if name.startswith(PASSED_ON))
+
+
+def _raw(text: str) -> bytes:
+    """A header's bytes as they came: what is no UTF-8 is kept in surrogates."""
+    return text.encode(errors="surrogateescape")
 
 
 def _warning(warning: BudgetWarning) -> str:

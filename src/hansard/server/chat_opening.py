@@ -75,7 +75,11 @@ def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:
         from hansard.runtime.agents.upstream_answers import UpstreamLimits
 
         provider = settings.provider or provider_at(settings.upstream, book)
-        limits = UpstreamLimits(total_s=settings.turn_deadline_s)
+        limits = UpstreamLimits(
+            idle_s=settings.upstream_idle_s or settings.turn_deadline_s,
+            total_s=settings.turn_deadline_s,
+            connections=settings.max_turns + 1,  # one for the list of models
+        )
         return Upstream(
             settings.upstream, api_key=settings.upstream_key, provider=provider, limits=limits
         )

@@ -195,6 +195,15 @@ class ChatSettings:
     turn_deadline_s: Annotated[
         float, About("How long one turn may take, its model calls together.", least=1, most=86_400)
     ] = 600.0
+    upstream_idle_s: Annotated[
+        float | None,
+        About(
+            "How long an upstream may say nothing, before its answer and in it; models that "
+            "reason are silent for minutes. `turn_deadline_s` if not given.",
+            least=1,
+            most=86_400,
+        ),
+    ] = None
     session_queue: Annotated[
         int,
         About(
@@ -218,6 +227,8 @@ class ChatSettings:
         given = [name for name in ("upstream", "agent", "script") if getattr(self, name)]
         if len(given) > 1:
             raise refuse(given[1], f"and {given[0]} exclude each other")
+        if self.upstream and not _is_base_url(self.upstream):
+            raise refuse("upstream", "must be http(s)://host/path, without query or credentials")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +313,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_base_url(url: str) -> bool:
+    """Tell whether paths may be put after it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # of a number that a port can have
+    except ValueError:
+        return False
+    return (
+        parts.scheme in {"http", "https"}
+        and bool(parts.hostname)
+        and parts.username is None
+        and not (parts.query or parts.fragment)
+    )
 
 
 def _may_be_posted_to(url: str) -> bool:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final
 
 from hansard.core.errors import HansardError, LimitReached, Unavailable, UpstreamFailed
 from hansard.core.usage import NewUsage
 from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Completed, Gate, Grant
 
-PAYMENT_REQUIRED: Final = 402
-BAD_GATEWAY: Final = 502
-SERVICE_UNAVAILABLE: Final = 503
-GATEWAY_TIMEOUT: Final = 504
-
-
-_ERRORS: Final = 400
-_SERVER_ERRORS: Final = 500
+_CLIENT_ERRORS: Final = range(400, 500)
 _MAYBE_BILLED: Final = frozenset({408, 409, 499})
 """Client errors that do not say that the model was not asked."""
+_OVERLOADED: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, 529})
+_OPERATORS: Final = frozenset({401, 402, 403, 407})
+"""Errors that an upstream's client would take for its own, but it is our key, or our bill."""
 
 
-def is_unbilled(status: int) -> bool:
+def is_unbilled(status: int, *, is_told: bool = False) -> bool:
     """Tell whether a provider that answers so has certainly not billed the call.
 
-    A client error was not billed. Of a server's error one cannot know: a gateway may have
-    lost the answer of a model behind it.
+    A client error was not billed, nor was one that came too many. Of another server's error one
+    cannot know, as a gateway may have lost the answer of a model behind it; but that does not
+    say 500 in the words of the provider's API (``is_told``).
     """
-    return _ERRORS <= status < _SERVER_ERRORS and status not in _MAYBE_BILLED
+    return (
+        status in _OVERLOADED
+        or (is_told and status == HTTPStatus.INTERNAL_SERVER_ERROR)
+        or (status in _CLIENT_ERRORS and status not in _MAYBE_BILLED)
+    )
+
+
+def is_operators(status: int) -> bool:
+    """Tell whether an upstream's error is the operator's affair, not the client's."""
+    return status in _OPERATORS
 
 
 class TurnAccount:
@@ -58,7 +65,7 @@ class TurnAccount:
             if not self.calls:
                 raise
             is_limit = isinstance(exc, LimitReached)
-            status = PAYMENT_REQUIRED if is_limit else SERVICE_UNAVAILABLE
+            status = HTTPStatus.PAYMENT_REQUIRED if is_limit else HTTPStatus.SERVICE_UNAVAILABLE
             raise self.failed(exc, status=status) from exc
 
     def completed(self, finish_reason: str) -> Completed:
@@ -66,7 +73,11 @@ class TurnAccount:
         return Completed(messages=self.messages, calls=self.calls, finish_reason=finish_reason)
 
     def failed(
-        self, error: HansardError, *, status: int = BAD_GATEWAY, body: bytes | None = None
+        self,
+        error: HansardError,
+        *,
+        status: int = HTTPStatus.BAD_GATEWAY,
+        body: bytes | None = None,
     ) -> AgentFailed:
         """A bad ending."""
         return AgentFailed(

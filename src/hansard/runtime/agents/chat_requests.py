@@ -67,6 +67,14 @@ def with_usage(body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     return {**body, "stream_options": {**options, "include_usage": True}}, True
 
 
+def without_usage(body: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Take back what ``with_usage`` added to what was asked."""
+    kept = {name: value for name, value in body.items() if name != "stream_options"}
+    if "stream_options" in asked:
+        kept["stream_options"] = asked["stream_options"]
+    return kept
+
+
 def output_limit(body: dict[str, Any], granted: int | None) -> int | None:
     """Return what one choice may write: the request's limit or the grant, whichever is less."""
     limits = [body[name] for name in _LIMITS if _is_count(body.get(name))]

@@ -1,31 +1,24 @@
 r"""Server-sent events on bytes, as they come off a socket in pieces of any size.
 
     ... "choices":[]}\n\n  : a comment \n\n  data: {"id"...      the bytes
-    `---- event ----'      `- event --'      `- kept until more comes
+    `---- event ------'  `- event ----'  `- kept until more comes
 
 The format is WHATWG's (https://html.spec.whatwg.org/multipage/server-sent-events.html).
-Events are only cut apart here; what is in them is looked at by their reader.
+Events are only cut apart here, each with its blank line; what is in them is looked at by their
+reader.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from itertools import pairwise
+from typing import Final
 
 from hansard.core.errors import UpstreamFailed
 
 _BOUNDARY: Final = re.compile(rb"(?>\r\n|\n|\r){2}")
 _BOUNDARY_LENGTH = 4
-
-
-class Cut(NamedTuple):
-    """What became whole: the bytes with their boundaries, and the events without."""
-
-    data: bytes
-    events: list[bytes]
-
-
-_NOTHING: Final = Cut(b"", [])
+_PLAIN_END: Final = b"\n\n"
 
 
 class EventSplitter:
@@ -35,8 +28,8 @@ class EventSplitter:
         self._pending = bytearray()
         self._limit_bytes = event_limit_bytes
 
-    def feed(self, data: bytes) -> Cut:
-        """Take the next piece; return what is whole with it.
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next piece; return the events that are whole with it.
 
         Raises:
             UpstreamFailed: If an event grows beyond the limit.
@@ -44,26 +37,25 @@ class EventSplitter:
         if self._pending:
             joint = bytes(self._pending[-_BOUNDARY_LENGTH:]) + data
             self._pending += data
-            if b"\n\n" not in joint and not (b"\r" in joint and _BOUNDARY.search(joint)):
+            if _PLAIN_END not in joint and not (b"\r" in joint and _BOUNDARY.search(joint)):
                 self._check(len(self._pending))
-                return _NOTHING
+                return []
             data = bytes(self._pending)
             self._pending.clear()
-        if b"\r" in data:
-            *events, rest = _BOUNDARY.split(data)
-        else:
-            *events, rest = data.split(b"\n\n")
+        has_returns = b"\r" in data
+        if not has_returns and data.find(_PLAIN_END) == len(data) - len(_PLAIN_END):
+            return [data]  # as nearly all come
+        events, rest = _split_any(data) if has_returns else _split_plain(data)
         if rest:
             self._check(len(rest))
             self._pending += rest
-            data = data[: -len(rest)]
-        return Cut(data, events)
+        return events
 
-    def finish(self) -> Cut:
-        """Return what is left when the stream has ended: an event without its boundary."""
+    def finish(self) -> list[bytes]:
+        """Return what is left when the stream has ended: an event without its blank line."""
         rest = bytes(self._pending)
         self._pending.clear()
-        return Cut(rest, [rest] if rest.strip() else [])
+        return [rest] if rest else []
 
     def _check(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:
@@ -76,10 +68,21 @@ class EventSplitter:
 def find_data(event: bytes) -> bytes | None:
     r"""Return an event's data; None if it has none, such as a comment.
 
-    >>> find_data(b"event: message\ndata: one\ndata: two")
+    >>> find_data(b"event: message\ndata: one\ndata: two\n\n")
     b'one\ntwo'
     """
-    if event.startswith(b"data:") and b"\n" not in event and b"\r" not in event:
-        return event[5:]  # what follows the colon may begin with a space, which JSON permits
+    if event.startswith(b"data:") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        return event[5:]  # what is around the data is space, which JSON permits
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line[:5] == b"data:"]
     return b"\n".join(lines) if lines else None
+
+
+def _split_plain(data: bytes) -> tuple[list[bytes], bytes]:
+    *events, rest = data.split(_PLAIN_END)
+    return [event + _PLAIN_END for event in events], rest
+
+
+def _split_any(data: bytes) -> tuple[list[bytes], bytes]:
+    ends = [0, *[boundary.end() for boundary in _BOUNDARY.finditer(data)]]
+    events = [data[start:end] for start, end in pairwise(ends)]
+    return events, data[ends[-1] :]

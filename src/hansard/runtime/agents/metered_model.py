@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
+import httpx
 from msgspec import Struct
 from pydantic_ai import RunContext
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelResponse,
-    ModelResponsePart,
-    TextPart,
-    ThinkingPart,
-    ToolCallPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
@@ -25,12 +22,22 @@ from pydantic_core import to_json
 
 from hansard.core.errors import InvalidInput
 from hansard.core.money import parse_usd
-from hansard.core.provider_usage import Estimate, ModelCall, estimate, estimated, measured
+from hansard.core.provider_usage import (
+    Estimate,
+    ModelCall,
+    cut_off,
+    estimate,
+    estimated,
+    measured,
+)
 from hansard.core.usage import NewUsage
 from hansard.runtime.agents.accounts import TurnAccount, is_unbilled
 from hansard.runtime.agents.chat_requests import BYTES_PER_TOKEN_BOUND
+from hansard.runtime.agents.openai_wire import text_bytes
 from hansard.runtime.agents.protocol import CallPlan, Grant
+from hansard.runtime.agents.pydantic_messages import write_messages
 
+_NEVER_CONNECTED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _WEB_SEARCHES: Final = "web_searches"  # which pydantic-ai sets where a provider bills them
 
 
@@ -90,7 +97,8 @@ class MeteredModel(WrapperModel):
                     call.grant.ended()
                     self._account.calls.append(_entry(call, response))
                 elif response.parts:
-                    self._account.calls.append(_partial_entry(call, response))
+                    entry = cut_off(_entry(call, response), _estimate(call, response))
+                    self._account.calls.append(entry)
 
     async def _admit(
         self,
@@ -117,10 +125,19 @@ class MeteredModel(WrapperModel):
     def _noting_refusal(self, call: _Admitted) -> Iterator[None]:
         try:
             yield
-        except ModelHTTPError as exc:
-            if is_unbilled(exc.status_code):
+        except ModelAPIError as exc:
+            if _was_not_billed(exc):
                 self._account.unmade.append(call.grant.call_id)
             raise
+
+
+def _was_not_billed(error: ModelAPIError) -> bool:
+    if isinstance(error, ModelHTTPError):
+        return is_unbilled(error.status_code, is_told=isinstance(error.body, dict))
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, _NEVER_CONNECTED):
+        cause = cause.__cause__
+    return cause is not None
 
 
 def _entry(call: _Admitted, response: ModelResponse) -> NewUsage:
@@ -147,14 +164,6 @@ def _entry(call: _Admitted, response: ModelResponse) -> NewUsage:
     )
 
 
-def _partial_entry(call: _Admitted, response: ModelResponse) -> NewUsage:
-    """A stream that broke off: what it reported by then may be too little."""
-    sent, made = _estimate(call, response)
-    usage = response.usage
-    counts = Estimate(usage.input_tokens or sent, max(usage.output_tokens, made))
-    return estimated(_about(call, response), counts)
-
-
 def _about(call: _Admitted, response: ModelResponse) -> ModelCall:
     tier = (response.provider_details or {}).get("service_tier")
     return ModelCall(
@@ -167,20 +176,8 @@ def _about(call: _Admitted, response: ModelResponse) -> ModelCall:
 
 
 def _estimate(call: _Admitted, response: ModelResponse) -> Estimate:
-    return estimate(sent_bytes=call.sent_bytes, received_bytes=_text_bytes(response.parts))
-
-
-def _text_bytes(parts: Sequence[ModelResponsePart]) -> int:
-    texts = []
-    for part in parts:
-        match part:
-            case TextPart() | ThinkingPart():
-                texts.append(part.content)
-            case ToolCallPart():
-                texts.append(part.args_as_json_str())
-            case _:
-                pass
-    return sum([len(text.encode(errors="replace")) for text in texts])
+    written = text_bytes(write_messages([response]))
+    return estimate(sent_bytes=call.sent_bytes, received_bytes=written)
 
 
 def _cost_nanousd(response: ModelResponse) -> int | None:

@@ -2,18 +2,22 @@
 
 Every chunk is decoded once. What it holds is merged as OpenAI's own client merges it: texts
 grow, lists grow by ``index``, anything else is replaced. Fields that nobody has heard of
-are kept in the message like all others.
+are kept in the message like all others, and what is of another type than it should be is passed
+over: an answer is broken only where it is no JSON.
 """
 
 from __future__ import annotations
 
+import json
 from enum import Enum, auto
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from hansard.core.errors import UpstreamFailed
+
+T = TypeVar("T")
 
 MESSAGE_LENGTH_MAX: Final = 500  # of an upstream's message that is repeated in ours
 
@@ -22,6 +26,7 @@ _DONE: Final = b"[DONE]"
 _ERROR_STATUSES: Final = range(400, 600)
 _REPLACED: Final = frozenset({"id", "index", "name", "object", "role", "type"})
 """Texts that are repeated, not continued."""
+_NOT_WRITTEN: Final = _REPLACED | {"finish_reason"}
 
 
 class Part(Enum):
@@ -34,7 +39,7 @@ class Part(Enum):
 
 
 class _Choice(Struct):
-    index: int = 0
+    index: int | None = None
     delta: dict[str, Any] | None = None
     message: dict[str, Any] | None = None
     finish_reason: str | None = None
@@ -106,17 +111,15 @@ class AnswerReader:
         """Read the data of one event, or a whole completion.
 
         Raises:
-            UpstreamFailed: If it is no part of a chat completion.
+            UpstreamFailed: If it is no JSON.
         """
         try:
             piece = _DECODER.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             if data.strip() == _DONE:
                 self.is_done = True
                 return Part.DONE
-            raise UpstreamFailed(
-                "the upstream's answer is no chat completion", code="upstream_malformed"
-            ) from exc
+            piece = _read_loosely(data)
         if piece.model:
             self.model = piece.model
         if piece.service_tier:
@@ -135,9 +138,10 @@ class AnswerReader:
     def _add(self, choices: list[_Choice]) -> None:
         self.chunks += 1
         for choice in choices:
-            message = self._messages.get(choice.index)
+            index = choice.index or 0
+            message = self._messages.get(index)
             if message is None:
-                message = self._messages[choice.index] = _Message()
+                message = self._messages[index] = _Message()
             delta = choice.delta or choice.message
             if delta:
                 message.add(delta)
@@ -173,10 +177,6 @@ class AnswerReader:
             ]
         return [message]
 
-    def text_bytes(self) -> int:
-        """The size of all that the model wrote, of every choice."""
-        return sum(_text_bytes(message.fields) for message in self._messages.values())
-
 
 class ErrorBody(NamedTuple):
     """What an upstream's error says.
@@ -207,6 +207,17 @@ def read_error(body: bytes) -> ErrorBody:
             return ErrorBody(message[:MESSAGE_LENGTH_MAX])
         case _:
             return ErrorBody()
+
+
+def text_bytes(written: Any) -> int:
+    """Return the size of all that a model wrote, in messages or parts of them."""
+    if isinstance(written, str):
+        return len(written.encode(errors="replace"))
+    if isinstance(written, dict):
+        return sum(text_bytes(item) for key, item in written.items() if key not in _NOT_WRITTEN)
+    if isinstance(written, list):
+        return sum(map(text_bytes, written))
+    return 0
 
 
 def _merge(name: str, known: Any, new: Any) -> Any:
@@ -260,11 +271,43 @@ def _settle(value: Any) -> Any:
     return value
 
 
-def _text_bytes(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value.encode(errors="replace"))
-    if isinstance(value, dict):
-        return sum(_text_bytes(item) for key, item in value.items() if key not in _REPLACED)
-    if isinstance(value, list):
-        return sum(map(_text_bytes, value))
-    return 0
+def _read_loosely(data: bytes) -> _Piece:
+    """Read what the strict decoder does not: half of a surrogate pair, a field of another type.
+
+    Raises:
+        UpstreamFailed: ``upstream_malformed``, if it is no JSON.
+    """
+    try:
+        told = json.loads(data.decode(errors="replace"))
+    except (ValueError, RecursionError) as exc:
+        raise UpstreamFailed(
+            "the upstream's answer is no chat completion", code="upstream_malformed"
+        ) from exc
+    if not isinstance(told, dict):
+        return _Piece()
+    choices = told.get("choices")
+    return _Piece(
+        choices=list(map(_loose_choice, choices)) if isinstance(choices, list) else None,
+        model=_as(str, told.get("model")),
+        service_tier=_as(str, told.get("service_tier")),
+        usage=_raw(told.get("usage")),
+        error=_raw(told.get("error")),
+    )
+
+
+def _loose_choice(told: Any) -> _Choice:
+    fields = told if isinstance(told, dict) else {}
+    return _Choice(
+        index=_as(int, fields.get("index")),
+        delta=_as(dict, fields.get("delta")),
+        message=_as(dict, fields.get("message")),
+        finish_reason=_as(str, fields.get("finish_reason")),
+    )
+
+
+def _as(kind: type[T], value: Any) -> T | None:
+    return value if isinstance(value, kind) else None
+
+
+def _raw(value: Any) -> Raw:
+    return Raw(json.dumps(value).encode())

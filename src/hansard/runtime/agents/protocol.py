@@ -89,16 +89,21 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """The upstream's status and headers, names in lower case, hop-by-hop ones removed."""
+    """The upstream's status and headers, names in lower case; few of them are passed on."""
 
     status: int
     headers: Headers
 
 
 class Wire(Struct, frozen=True, gc=False):
-    """Bytes for the client as the upstream sent them: whole SSE events, or the whole body."""
+    """Bytes for the client as the upstream sent them: whole SSE events, or the whole body.
+
+    Attributes:
+        is_last: They end the answer, and are kept back until the turn is on disk.
+    """
 
     data: bytes
+    is_last: bool = False
 
 
 class Text(Struct, frozen=True, gc=False):

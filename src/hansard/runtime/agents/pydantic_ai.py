@@ -12,6 +12,7 @@ import importlib
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +39,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_core import to_json
 
 from hansard.core.errors import HansardError, InvalidInput, UpstreamFailed
-from hansard.runtime.agents.accounts import BAD_GATEWAY, GATEWAY_TIMEOUT, TurnAccount
+from hansard.runtime.agents.accounts import TurnAccount, is_operators
 from hansard.runtime.agents.chat_requests import check_single_choice, output_limit
 from hansard.runtime.agents.metered_model import MeteredModel
 from hansard.runtime.agents.protocol import (
@@ -65,7 +66,6 @@ _SETTINGS: Final = (
     "parallel_tool_calls",
 )
 _FINISH_REASONS: Final = {"length": "length", "content_filter": "content_filter"}
-_INTERNAL_ERROR: Final = 500
 
 
 class PydanticAgent:
@@ -227,10 +227,13 @@ def _failed(account: TurnAccount, error: Exception) -> AgentFailed:
     text = f"the agent failed with {type(error).__name__}"
     match error:
         case ModelHTTPError(status_code=status):
-            return account.failed(UpstreamFailed(text, code="upstream_refused"), status=status)
+            refused = UpstreamFailed(text, code="upstream_refused")
+            ours = HTTPStatus.BAD_GATEWAY if is_operators(status) else status
+            return account.failed(refused, status=ours)
         case ModelTimeoutError() | TimeoutError():
             late = UpstreamFailed(text, code="upstream_timeout")
-            return account.failed(late, status=GATEWAY_TIMEOUT)
+            return account.failed(late, status=HTTPStatus.GATEWAY_TIMEOUT)
         case _:
-            status = BAD_GATEWAY if isinstance(error, AgentRunError) else _INTERNAL_ERROR
+            is_models = isinstance(error, AgentRunError)
+            status = HTTPStatus.BAD_GATEWAY if is_models else HTTPStatus.INTERNAL_SERVER_ERROR
             return account.failed(UpstreamFailed(text, code="agent_failed"), status=status)

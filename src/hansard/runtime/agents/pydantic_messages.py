@@ -135,8 +135,10 @@ def _user_part(part: Any) -> UserContent:
         case {"type": "text", "text": str(text)}:
             return text
         case {"type": "image_url", "image_url": {"url": str(url)}}:
-            if not url.startswith("data:"):
+            if url.lower().startswith(("http://", "https://")):
                 return ImageUrl(url=url)
+            if not url.startswith("data:"):
+                raise _unsupported("an image at such a URL")  # s3: a provider reads as us
             head, _, data = url.removeprefix("data:").partition(",")
             return BinaryContent(data=_decode(data), media_type=head.removesuffix(";base64"))
         case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(kind)}}:

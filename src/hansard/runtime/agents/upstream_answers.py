@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
 from msgspec import Struct
 
 from hansard.core.errors import UpstreamFailed
-from hansard.runtime.agents.deadlines import ReadDeadline
-from hansard.runtime.agents.event_stream import Cut, EventSplitter, find_data
+from hansard.runtime.agents.event_stream import EventSplitter, find_data
 from hansard.runtime.agents.openai_wire import Part
 from hansard.runtime.agents.protocol import AgentFailed, Event, Head, Headers, Wire
 from hansard.runtime.agents.upstream_calls import UpstreamCall
 
-LINGER_S: Final = 0.25  # for the end of a stream that said it is done, to use its connection again
 ERROR_BODY_BYTES_MAX: Final = 64 * 1024
-OK: Final = 200
-
-_ERRORS: Final = 400
-_OWN_HEADERS: Final = frozenset(
-    {
-        "alt-svc",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "date",
-        "keep-alive",
-        "proxy-authenticate",
-        "server",
-        "set-cookie",
-        "strict-transport-security",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-        "www-authenticate",
-    }
-)
-"""Headers that are about the connection to the upstream, not about its answer."""
+_REFUSALS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
 class UpstreamLimits(Struct, frozen=True, kw_only=True):
@@ -49,18 +26,68 @@ class UpstreamLimits(Struct, frozen=True, kw_only=True):
 
     Attributes:
         connect_s: For a connection, also for a place in the pool.
-        first_byte_s: Until a stream begins; a whole answer has ``total_s``.
-        idle_s: Between two pieces of an answer.
+        idle_s: Until an answer begins, and between two pieces of it.
         event_bytes: One event of a stream; models that draw send a picture in one.
     """
 
     connect_s: float = 10.0
-    first_byte_s: float = 120.0
-    idle_s: float = 120.0
-    total_s: float = 900.0
+    idle_s: float = 600.0
+    total_s: float = 600.0
     event_bytes: int = 16 * 1024 * 1024
     answer_bytes: int = 64 * 1024 * 1024
     connections: int = 1_000
+
+
+class ReadDeadline:
+    """Ends an answer when a read, or the whole of it, takes too long; with one timer.
+
+    A consumer that pauses between two reads is not the upstream's fault: only the whole
+    counts then.
+
+    Args:
+        ends_at_s: When the whole must be over, by the loop's clock.
+        end: Called once, when it is too late.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        idle_s: float,
+        ends_at_s: float,
+        end: Callable[[], None],
+    ) -> None:
+        self.has_passed = False
+        self._loop = loop
+        self._idle_s = idle_s
+        self._ends_at_s = ends_at_s
+        self._end = end
+        self._since_s: float | None = None
+        self._timer = self._loop.call_at(self._next_s(), self._look)
+
+    def begin_read(self) -> None:
+        """A read begins."""
+        self._since_s = self._loop.time()
+
+    def end_read(self) -> None:
+        """A read has brought something."""
+        self._since_s = None
+
+    def cancel(self) -> None:
+        """The answer is over."""
+        self._timer.cancel()
+
+    def _next_s(self) -> float:
+        since_s = self._loop.time() if self._since_s is None else self._since_s
+        return min(self._ends_at_s, since_s + self._idle_s)
+
+    def _look(self) -> None:
+        due_s = self._ends_at_s if self._since_s is None else self._next_s()
+        if self._loop.time() >= due_s:
+            self.has_passed = True
+            self._end()
+        else:
+            self._timer = self._loop.call_at(self._next_s(), self._look)
 
 
 class UpstreamAnswer:
@@ -68,6 +95,7 @@ class UpstreamAnswer:
 
     Args:
         ends_at_s: When it must be over, by the loop's clock.
+        part: Given a stream that said it is done, but whose connection is not free yet.
     """
 
     def __init__(
@@ -77,11 +105,14 @@ class UpstreamAnswer:
         limits: UpstreamLimits,
         *,
         ends_at_s: float,
+        part: Callable[[aiohttp.ClientResponse], None],
     ) -> None:
         self._response = response
         self._call = call
         self._limits = limits
         self._size_bytes = 0
+        self._error: bytes | None = None
+        self._part = part
         self._deadline = ReadDeadline(
             asyncio.get_running_loop(),
             idle_s=limits.idle_s,
@@ -97,7 +128,7 @@ class UpstreamAnswer:
         """
         try:
             with self._translated():
-                if self._response.status != OK:
+                if self._response.status != HTTPStatus.OK:
                     raise await self._refused()
                 if self._is_stream(wants_stream=wants_stream):
                     yield self._head()
@@ -108,50 +139,65 @@ class UpstreamAnswer:
                     whole = await self._read_all()
                     self._take_whole(whole)
                     yield self._head()
-                    yield Wire(whole)
+                    yield Wire(whole, is_last=True)
         finally:
-            self._deadline.cancel()
-            self._response.close()  # the connection too, unless its answer is over
+            self.close()
+
+    async def refuses(self, field: bytes) -> bool:
+        """Tell whether it is an error that names a field of the request."""
+        if self._response.status not in _REFUSALS:
+            return False
+        with self._translated():
+            return field in await self._error_body()
+
+    def close(self) -> None:
+        """Let go of it: of its connection too, unless the answer is over."""
+        self._deadline.cancel()
+        if self._call.reader.is_done and not self._response.content.is_eof():
+            self._part(self._response)
+        else:
+            self._response.close()
 
     async def _relay(self, *, hides_usage: bool) -> AsyncGenerator[Wire]:
         splitter = EventSplitter(event_limit_bytes=self._limits.event_bytes)
         reader = self._call.reader
-        while data := await self._read():
-            passing = self._take(splitter.feed(data), hides_usage=hides_usage)
+        has_ended = False
+        while not has_ended:
+            data = await self._read()
+            has_ended = not data
+            events = splitter.finish() if has_ended else splitter.feed(data)
+            passing, last = self._take(events, hides_usage=hides_usage)
             if passing:
                 yield Wire(passing)
             if reader.error is not None:
-                raise self._call.refused(OK, reader.error)
+                raise self._call.refused(HTTPStatus.OK, reader.error)
             if reader.is_done:
-                await self._linger()
+                yield Wire(last, is_last=True)
                 return
-        passing = self._take(splitter.finish(), hides_usage=hides_usage)
-        if passing:
-            yield Wire(passing)
         if not reader.is_finished:
             raise UpstreamFailed("the upstream's stream broke off", code="upstream_incomplete")
 
-    def _take(self, cut: Cut, *, hides_usage: bool) -> bytes:
-        """Read what came; return what of it is for the client."""
+    def _take(self, events: list[bytes], *, hides_usage: bool) -> tuple[bytes, bytes]:
+        """Read what came; return what of it is for the client, and what of that is the end."""
         shown: list[bytes] = []
-        for event in cut.events:
+        for place, event in enumerate(events):
             data = find_data(event)
             part = None if data is None else self._call.reader.take(data)
             if part is Part.ERROR:
                 break
+            if part is Part.DONE:
+                return b"".join(shown), b"".join(events[place:])
             if part is not Part.USAGE or not hides_usage:
                 shown.append(event)
-        if len(shown) == len(cut.events):
-            return cut.data
-        return b"".join([event + b"\n\n" for event in shown])
+        return b"".join(shown), b""
 
     def _head(self) -> Head:
-        return Head(status=OK, headers=_headers(self._response))
+        return Head(status=HTTPStatus.OK, headers=_headers(self._response))
 
     def _take_whole(self, body: bytes) -> None:
         reader = self._call.reader
         if reader.take(body) is Part.ERROR:
-            raise self._call.refused(OK, body)
+            raise self._call.refused(HTTPStatus.OK, body)
         if not reader.chunks:
             raise UpstreamFailed("the upstream's answer is empty", code="upstream_malformed")
 
@@ -182,25 +228,22 @@ class UpstreamAnswer:
         return b"".join(pieces)
 
     async def _refused(self) -> AgentFailed | UpstreamFailed:
-        """Read as much of an error's body as there is, within a bound."""
         status = self._response.status
-        if status < _ERRORS:
+        if status < HTTPStatus.BAD_REQUEST:
             return UpstreamFailed(
                 f"the upstream answered {status}, which is no answer of a model",
                 code="upstream_malformed",
             )
-        body = b""
-        with suppress(aiohttp.ClientError):
-            while len(body) < ERROR_BODY_BYTES_MAX and (piece := await self._read()):
-                body += piece
-        return self._call.refused(status, body, _headers(self._response))
+        return self._call.refused(status, await self._error_body(), _headers(self._response))
 
-    async def _linger(self) -> None:
-        """Wait a moment for the end after the end, so that the connection can be used again."""
-        with suppress(TimeoutError, aiohttp.ClientError):
-            async with asyncio.timeout(LINGER_S):
-                while await self._read():
-                    pass
+    async def _error_body(self) -> bytes:
+        """Read as much of an error's body as there is, within a bound."""
+        if self._error is None:
+            self._error = b""
+            with suppress(aiohttp.ClientError):
+                while len(self._error) < ERROR_BODY_BYTES_MAX and (piece := await self._read()):
+                    self._error += piece
+        return self._error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -214,8 +257,4 @@ class UpstreamAnswer:
 
 
 def _headers(response: aiohttp.ClientResponse) -> Headers:
-    return tuple(
-        (name.lower(), value)
-        for name, value in response.headers.items()
-        if name.lower() not in _OWN_HEADERS
-    )
+    return tuple((name.lower(), value) for name, value in response.headers.items())

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from http import HTTPStatus
+from typing import Any
 
 from hansard.core.errors import UpstreamFailed
-from hansard.core.provider_usage import ModelCall, chat_dialect, estimate, read_usage
+from hansard.core.provider_usage import ModelCall, chat_dialect, cut_off, estimate, read_usage
 from hansard.core.usage import NewUsage
-from hansard.runtime.agents.accounts import BAD_GATEWAY, GATEWAY_TIMEOUT, is_unbilled
-from hansard.runtime.agents.openai_wire import AnswerReader, read_error
+from hansard.runtime.agents.accounts import is_operators, is_unbilled
+from hansard.runtime.agents.openai_wire import AnswerReader, read_error, text_bytes
 from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Completed, Grant, Headers
-
-_ERRORS: Final = 400
 
 
 class UpstreamCall:
@@ -28,28 +27,48 @@ class UpstreamCall:
         self._plan = plan
         self._sent_bytes = sent_bytes
 
+    def ended(self) -> None:
+        """The upstream has nothing more to say."""
+        self._grant.ended()
+
     def completed(self) -> Completed:
         """The good ending."""
-        reader = self.reader
+        messages = self.reader.messages()
         return Completed(
-            messages=reader.messages(),
-            calls=self._calls(),
-            finish_reason=reader.finish_reason,
+            messages=messages,
+            calls=self._calls(messages, is_whole=True),
+            finish_reason=self.reader.finish_reason,
         )
 
-    def failed(self, error: UpstreamFailed, status: int = BAD_GATEWAY) -> AgentFailed:
+    def failed(
+        self,
+        error: UpstreamFailed,
+        status: int = HTTPStatus.BAD_GATEWAY,
+        *,
+        body: bytes | None = None,
+        headers: Headers = (),
+        is_unbilled: bool = False,
+    ) -> AgentFailed:
         """A bad ending after the request was sent: what was read so far has been billed.
 
-        If nothing was read, nobody knows.
+        If nothing was read, nobody knows, unless the upstream's answer says it.
         """
+        messages = self.reader.messages()
+        calls = self._calls(messages, is_whole=self.reader.is_finished)
         return AgentFailed(
-            error, status=status, messages=self.reader.messages(), calls=self._calls()
+            error,
+            status=status,
+            body=body,
+            headers=headers,
+            messages=messages,
+            calls=calls,
+            unmade=[self._grant.call_id] if is_unbilled and not calls else (),
         )
 
     def too_late(self) -> AgentFailed:
         """The upstream took longer than it may."""
         error = UpstreamFailed("the upstream does not answer in time", code="upstream_timeout")
-        return self.failed(error, GATEWAY_TIMEOUT)
+        return self.failed(error, HTTPStatus.GATEWAY_TIMEOUT)
 
     def disconnected(self) -> AgentFailed:
         """The upstream hung up."""
@@ -67,22 +86,29 @@ class UpstreamCall:
         return AgentFailed(error, status=status, unmade=[self._grant.call_id])
 
     def refused(self, status: int, body: bytes, headers: Headers = ()) -> AgentFailed:
-        """The upstream's own error, with its body if OpenAI's clients understand it."""
+        """The upstream's own error, with its body if OpenAI's clients understand it.
+
+        What it says of our key or our bill is not for the client.
+        """
         told = read_error(body)
+        if status < HTTPStatus.BAD_REQUEST:
+            status = told.status or HTTPStatus.BAD_GATEWAY
+        unbilled = is_unbilled(status, is_told=told.is_openai_shaped)
+        if is_operators(status):
+            error = UpstreamFailed(
+                f"the upstream refuses this server ({status})", code="upstream_refused"
+            )
+            return self.failed(error, is_unbilled=unbilled)
         said = f": {told.message}" if told.message else ""
-        status = status if status >= _ERRORS else told.status or BAD_GATEWAY
-        calls = self._calls()
-        return AgentFailed(
+        return self.failed(
             UpstreamFailed(f"the upstream answered {status}{said}", code="upstream_refused"),
-            status=status,
+            status,
             body=body if told.is_openai_shaped else None,
             headers=headers,
-            messages=self.reader.messages(),
-            calls=calls,
-            unmade=[self._grant.call_id] if is_unbilled(status) and not calls else (),
+            is_unbilled=unbilled,
         )
 
-    def _calls(self) -> list[NewUsage]:
+    def _calls(self, messages: list[dict[str, Any]], *, is_whole: bool) -> list[NewUsage]:
         """The call's entry, if the model is known to have begun."""
         reader, plan = self.reader, self._plan
         if not reader.chunks and reader.usage is None:
@@ -96,7 +122,8 @@ class UpstreamCall:
         )
         counted = estimate(
             sent_bytes=self._sent_bytes,
-            received_bytes=reader.text_bytes(),
+            received_bytes=text_bytes(messages),
             received_chunks=reader.chunks,
         )
-        return [read_usage(chat_dialect(plan.provider), reader.usage, call, counted)]
+        entry = read_usage(chat_dialect(plan.provider), reader.usage, call, counted)
+        return [entry if is_whole else cut_off(entry, counted)]
