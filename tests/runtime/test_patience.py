@@ -54,3 +54,13 @@ async def test_refusal_is_an_answer() -> None:
     with pytest.raises(LimitReached):
         await patience.wait(record.ask)
     assert not patience.is_lost
+
+
+async def test_cancellation_is_not_taken_for_slowness() -> None:
+    """Also where both happen at once."""
+    patience = Patience(0.0)
+    waiting = asyncio.ensure_future(patience.wait(asyncio.Event().wait))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.0, waiting.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ import pytest
 from hansard.compose import open_database
 from hansard.core.errors import InvalidInput, Unavailable
 from hansard.server.app import create_app
+from hansard.server.edge import Edge
 from hansard.server.logs import adopt_standard_logging, make_log
 from hansard.server.serve import DrainingServer, check_address, serve
 from hansard.settings import AccessSettings, ServerSettings, Settings
@@ -146,6 +148,32 @@ def test_signal_before_the_first_tick_drains(sqlite_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server.run([listener])
     assert app.context.draining
+
+
+def test_server_ends_with_the_work_that_it_lives_on(sqlite_url: str) -> None:
+    app = create_app(open_database(sqlite_url), QUIET)
+    may_crash = threading.Event()
+
+    async def crash() -> None:
+        await asyncio.to_thread(may_crash.wait)
+        raise ZeroDivisionError
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(crash())
+            yield
+
+    edge = Edge(app, app.context, lifespan)
+    server = DrainingServer(edge, QUIET, notice_s=0.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert httpx.get(f"{url}/livez", timeout=60).is_success
+        may_crash.set()
+        thread.join()
+    assert edge.failure is not None
 
 
 def test_record_that_cannot_be_opened_is_said(root_logger: logging.Logger) -> None:

@@ -2,7 +2,8 @@
 
 A record that does not answer is waited for once, for a short while; after that nobody waits
 for it for some seconds. So a database that is gone costs one client a second, and not each of
-them.
+them. What may take long for reasons of its own, as reading a history does, is not waited for
+here: all would pay for one.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from hansard.alarms import Alarm
 from hansard.core.errors import Unavailable
 
 T = TypeVar("T")
 
 PAUSE_S: Final = 5.0  # for which a record that did not answer is not asked again
-_TOO_SLOW: Final = "the record is too slow"
 
 
 class Patience:
     """Waits for a record, with a bound.
 
-    Args:
+    Attributes:
         wait_max_s: How long to wait for one answer.
     """
 
     def __init__(self, wait_max_s: float) -> None:
-        self._wait_max_s = wait_max_s
+        self.wait_max_s = wait_max_s
         self._lost_until_s = -math.inf
 
     @property
@@ -41,32 +42,24 @@ class Patience:
         self._lost_until_s = -math.inf
 
     async def wait(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask, and wait for the answer.
+        """Ask for something of constant size, and wait for the answer.
 
-        What was asked may still happen after this has given up. ``asyncio.timeout`` does the
-        same at four times the cost, and every turn comes here three times.
+        What was asked may still happen after this has given up.
 
         Raises:
             Unavailable: If there is no answer in time, or was none a moment ago.
         """
         if self.is_lost:
             raise Unavailable("the record does not answer", code="record_unavailable")
-        task = asyncio.current_task()
-        assert task is not None
-        alarm = task.get_loop().call_later(self._wait_max_s, task.cancel, _TOO_SLOW)
         try:
-            return await ask()
-        except asyncio.CancelledError as exc:
-            if exc.args != (_TOO_SLOW,):
-                raise
-            task.uncancel()
+            with Alarm(self.wait_max_s):
+                return await ask()
+        except TimeoutError as exc:
             self._lose()
             raise Unavailable("the record is too slow", code="record_unavailable") from exc
         except Unavailable:
             self._lose()
             raise
-        finally:
-            alarm.cancel()
 
     def _lose(self) -> None:
         self._lost_until_s = asyncio.get_running_loop().time() + PAUSE_S

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 from hansard.compose import sqlite_path
 from hansard.core.errors import InvalidInput
 from hansard.core.prices import PriceBook
+from hansard.crashes import frames_of, kind_of
 from hansard.formats.prices import load_builtin
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.chat import Chat, ChatLimits
 from hansard.runtime.observers import Observer
 from hansard.server.context import Context
-from hansard.server.logs import Log, frames_of, kind_of
+from hansard.server.logs import Log
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import ChatSettings, Settings, refuse
 

@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from hansard.core.errors import HansardError
-from hansard.server.logs import Log, frames_of, kind_of
+from hansard.crashes import frames_of, kind_of
+from hansard.server.logs import Log
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hansard.core.errors import HansardError
+from hansard.crashes import Guard, frames_of, kind_of
 from hansard.server.calls import Reply
 from hansard.server.context import Context
 from hansard.server.errors import crash, framework_failure
-from hansard.server.logs import frames_of, kind_of
 from hansard.server.requests import check_path
 from hansard.server.responder import RESPONDER, Responder
 
@@ -38,7 +38,7 @@ class Edge:
         lifespan: What is open while requests are answered.
 
     Attributes:
-        failure: Why the application could not start.
+        failure: Why the application could not start, or had to end.
     """
 
     def __init__(
@@ -77,6 +77,13 @@ class Edge:
         self._finish(scope["method"], responder, time.perf_counter() - started)
 
     async def _live(self, receive: Receive, send: Send) -> None:
+        with Guard(self.context.log, "server.crashed") as guard:
+            await self._open(receive, send)
+        if guard.error is not None:
+            self.failure = crash()
+            raise guard.error
+
+    async def _open(self, receive: Receive, send: Send) -> None:
         async with AsyncExitStack() as stack:
             await receive()
             try:

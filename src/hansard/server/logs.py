@@ -9,9 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
-import traceback
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 Log = FilteringBoundLogger
 
-_FRAMES_MAX = 8
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -62,19 +59,6 @@ def adopt_standard_logging(log: Log) -> None:
     root = logging.getLogger()
     root.handlers = [_Adopted(log)]
     root.setLevel(logging.WARNING)
-
-
-def kind_of(error: BaseException) -> str:
-    """The type of an error; never its text, which may quote content."""
-    return type(_innermost(error)).__qualname__
-
-
-def frames_of(error: BaseException) -> list[str]:
-    """Where an error came from, the last calls first."""
-    frames = traceback.extract_tb(_innermost(error).__traceback__)[-_FRAMES_MAX:]
-    return [
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)
-    ]
 
 
 class _StandardError(io.FileIO):
@@ -119,9 +103,3 @@ class _Console:
 def _to_json(_logger: object, level: str, event: EventDict) -> bytes:
     """Write one line: the three common processors in one, at half their cost."""
     return _encode({"time": format_us(now_us()), "level": level, **event})
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -1,7 +1,7 @@
 """Serve: the application on uvicorn, until a signal ends it in good order.
 
 a signal -> not ready, streams closed with a hint; 1 s, so that others notice
--> no new connections, requests under way finish; at most ``drain_s``
+-> no new connections, requests under way finish; all in all at most ``drain_s``
 -> the record finishes its writes and closes
 """
 
@@ -35,6 +35,7 @@ def serve(record: DatabaseSessions, settings: Settings, *, notice_s: float = NOT
         InvalidInput: If nobody is asked for credentials and others than this machine can
             connect.
         Unavailable: If the record cannot be opened, or the address not be listened on.
+        HansardError: If work that the server lives on has crashed.
     """
     check_address(settings)
     log = make_log(settings.server)
@@ -47,6 +48,8 @@ def serve(record: DatabaseSessions, settings: Settings, *, notice_s: float = NOT
         raise app.failure or Unavailable(
             f"{host} port {port} cannot be listened on", code="cannot_listen"
         ) from exc
+    if app.failure is not None:
+        raise app.failure
 
 
 def check_address(settings: Settings) -> None:
@@ -77,9 +80,10 @@ class DrainingServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=IDLE_MAX_S,
-                timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
+                timeout_graceful_shutdown=max(1, round(settings.server.drain_s - notice_s)),
             )
         )
+        self._app = app
         self._context = app.context
         self._notice_s = notice_s
         self._leave_at = 0.0
@@ -112,6 +116,8 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to stop listening now."""
+        if self._app.failure is not None:
+            self.should_exit = True
         if not await super().on_tick(counter):
             return False
         now = asyncio.get_running_loop().time()
