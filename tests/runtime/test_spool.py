@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import structlog
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from hansard.core.actors import Actor
-from hansard.core.errors import Conflict, Corrupt, HansardError, Unavailable
-from hansard.core.usage import NewUsage
-from hansard.runtime.spool import Spool
+from hansard.core.errors import Conflict, Corrupt, HansardError, NotFound, Unavailable
+from hansard.core.usage import ENTRIES_MAX, NewUsage
+from hansard.runtime.spool import LANES_MAX, READS_MAX, Spool
 from hansard.runtime.spool_folder import SpoolFolder
 from hansard.runtime.turn_records import TurnRecord, read_record, recordable, write_record
 
@@ -43,8 +44,10 @@ class Landing:
 
     def __init__(self) -> None:
         self.landed: list[TurnRecord] = []
-        self.errors: dict[str, HansardError] = {}
+        self.billed: list[str] = []
+        self.errors: dict[str, Exception] = {}
         self.is_up = True
+        self.is_deleted = False
 
     async def land(self, record: TurnRecord) -> None:
         if not self.is_up:
@@ -58,6 +61,10 @@ class Landing:
             raise Unavailable("down")
         return turn(record.at_us)
 
+    async def refuse(self, record: TurnRecord, error: HansardError) -> TurnRecord | None:
+        self.billed.append(record.turn_id)
+        return None if self.is_deleted else record.words()
+
     @property
     def ids(self) -> list[str]:
         return [record.turn_id for record in self.landed]
@@ -70,7 +77,7 @@ def landing() -> Landing:
 
 @asynccontextmanager
 async def opened(folder: Path, landing: Landing) -> AsyncIterator[Spool]:
-    spool = Spool(SpoolFolder(folder), resolve=landing.resolve, land=landing.land, log=SILENT)
+    spool = Spool(SpoolFolder(folder), landing, SILENT)
     async with spool:
         yield spool
 
@@ -134,6 +141,19 @@ def test_answer_that_is_no_json_is_recorded_as_text(odd: object) -> None:
     assert repr(odd) in recorded["content"]
 
 
+def test_cost_of_a_turn_is_told_without_words() -> None:
+    calls = [NewUsage(event_id=f"call-{number}") for number in range(ENTRIES_MAX + 1)]
+    record = replace(turn(1, unmade=["other"]), usage=calls, holds=["call-1"])
+    costs = list(record.costs())
+    assert [each.session_id for each in costs] == [None] * 3
+    assert not any(each.has_words for each in costs)
+    assert [call for each in costs for call in each.usage] == calls
+    assert [hold for each in costs for hold in each.holds] == [call.event_id for call in calls]
+    assert [each.unmade for each in costs] == [["other"], [], []]
+    assert not record.is_empty
+    assert replace(record.words(), messages=[]).is_empty
+
+
 async def test_turn_is_on_disk_until_it_lands(tmp_path: Path, landing: Landing) -> None:
     landing.is_up = False
     async with opened(tmp_path, landing) as spool:
@@ -194,10 +214,68 @@ async def test_refused_turn_is_put_aside_and_holds_nobody_up(
         assert await spool.flush()
         assert (spool.waiting, spool.refused) == (0, 1)
     assert landing.ids == ["turn-0", "turn-2"]
+    assert landing.billed == ["turn-1"]
+    (left,) = files(tmp_path)
+    assert read_record((tmp_path / left).read_bytes()) == turn(1).words()
+    async with opened(tmp_path, landing) as spool:
+        assert (spool.waiting, spool.refused) == (0, 1)
+
+
+async def test_turn_of_a_deleted_session_leaves_nothing_that_was_said(
+    tmp_path: Path, landing: Landing
+) -> None:
+    landing.is_deleted = True
+    landing.errors["turn-1"] = NotFound("gone")
+    async with opened(tmp_path, landing) as spool:
+        await spool.put(turn(1))
+        assert await spool.flush()
+        assert (landing.billed, spool.refused) == (["turn-1"], 0)
+    assert files(tmp_path) == []
+
+
+async def test_turn_that_nobody_can_record_is_put_aside_as_it_is(
+    tmp_path: Path, landing: Landing
+) -> None:
+    landing.errors["turn-1"] = ValueError("nobody foresaw this")
+    async with opened(tmp_path, landing) as spool:
+        for number in range(3):
+            await spool.put(turn(number))
+        assert await spool.flush()
+        assert (landing.ids, spool.refused) == (["turn-0", "turn-2"], 1)
     (left,) = files(tmp_path)
     assert read_record((tmp_path / left).read_bytes()) == turn(1)
+
+
+async def test_sessions_that_are_stuck_hold_no_others_up(tmp_path: Path, landing: Landing) -> None:
+    landing.is_up = False
     async with opened(tmp_path, landing) as spool:
-        assert spool.waiting == 0
+        for number in range(LANES_MAX + 1):
+            landing.errors[f"turn-{number}"] = Unavailable("locked")
+            await spool.put(turn(number, f"stuck-{number}"))
+        for number in range(100, 104):
+            await spool.put(turn(number, f"free-{number}"))
+        landing.is_up = True
+        for _ in range(2):
+            assert not await spool.flush()
+        assert landing.ids == [f"turn-{number}" for number in range(100, 104)]
+        assert spool.waiting == LANES_MAX + 1
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_file_that_cannot_be_read_holds_nobody_up(
+    tmp_path: Path, landing: Landing, is_gone: bool
+) -> None:
+    landing.is_up = False
+    async with opened(tmp_path, landing) as spool:
+        for number in range(2):
+            await spool.put(turn(number))
+        first = tmp_path / files(tmp_path)[0]
+        first.unlink()
+        if not is_gone:
+            first.mkdir()
+        landing.is_up = True
+        assert [await spool.flush() for _ in range(READS_MAX)][-2:] == [False, True]
+        assert (landing.ids, spool.waiting, spool.refused) == (["turn-1"], 0, not is_gone)
 
 
 async def test_file_that_is_no_turn_is_put_aside(tmp_path: Path, landing: Landing) -> None:
@@ -257,21 +335,27 @@ async def test_files_of_a_dead_process_are_adopted(tmp_path: Path, landing: Land
     assert landing.ids == ["turn-2", "turn-10"]
 
 
-async def test_disk_that_takes_nothing_loses_nothing(tmp_path: Path, landing: Landing) -> None:
+async def test_disk_that_takes_nothing_loses_nothing(
+    tmp_path: Path, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     landing.is_up = False
     async with opened(tmp_path, landing) as spool:
         (own,) = [path for path in tmp_path.iterdir() if path.name != "refused"]
         hide(own)
         await spool.put(turn(1))
         assert (spool.waiting, spool.unwritten) == (1, 1)
+        assert not spool.is_full
+        monkeypatch.setattr("hansard.runtime.spool.UNWRITTEN_BYTES_MAX", 1)
+        assert spool.is_full
         hide(own, back=True)
     assert len(files(tmp_path)) == 1  # written at last, when it was closed
 
 
+@pytest.mark.parametrize("bound", ["RECORDS_MAX", "BYTES_MAX"])
 async def test_full_spool_says_so(
-    tmp_path: Path, landing: Landing, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, landing: Landing, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr("hansard.runtime.spool.RECORDS_MAX", 1)
+    monkeypatch.setattr(f"hansard.runtime.spool.{bound}", 1)
     landing.is_up = False
     async with opened(tmp_path, landing) as spool:
         assert not spool.is_full

@@ -1,9 +1,9 @@
 """The spool: turns that could not be recorded when they ended, until they are.
 
     put -> a file on disk -> record it -> recorded    the file goes
-                              ^   |       refused     it is put aside, for a person to look at
-                              |   v       no answer
-                              pause       longer and longer
+                              ^   |       refused     what it cost is recorded; what was said
+                              |   v                   is put aside, for a person to look at
+                              pause       no answer: longer and longer
 
 Turns of one session are recorded in their order. A turn has an id, so recording it again after
 a crash changes nothing: it lands exactly once. Nothing is ever dropped: what cannot even be
@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from structlog.typing import FilteringBoundLogger
 
 from hansard.core.errors import Corrupt, HansardError, Unavailable
+from hansard.crashes import Guard
 from hansard.runtime.spool_folder import SpoolFolder
 from hansard.runtime.turn_records import TurnRecord, read_record, write_record
 
@@ -31,20 +32,39 @@ PAUSE_MIN_S: Final = 0.5  # between two attempts at a record that does not answe
 PAUSE_MAX_S: Final = 30.0
 ADOPT_S: Final = 60.0  # between two looks for what dead processes have left
 LANES_MAX: Final = 16  # sessions whose turns are recorded at the same time
+READS_MAX: Final = 8  # of a file that cannot be read; then it is put aside
 RECORDS_MAX: Final = 100_000  # that wait; with more, no new turn is begun
+BYTES_MAX: Final = 4 * 1024**3  # likewise
 UNWRITTEN_MAX: Final = 1_000  # of them in memory alone, since the disk takes none
+UNWRITTEN_BYTES_MAX: Final = 256 * 1024**2  # likewise
 
 Key = tuple[str, str]
-Land = Callable[[TurnRecord], Awaitable[None]]
-Resolve = Callable[[TurnRecord], Awaitable[TurnRecord]]
 
 
-@dataclass(slots=True)
+class Landing(Protocol):
+    """Where turns go; ``Unavailable`` from it means later, any other error of ours never."""
+
+    async def resolve(self, turn: TurnRecord) -> TurnRecord:
+        """Find out what is new in a turn whose history could not be read."""
+        ...
+
+    async def land(self, turn: TurnRecord) -> None:
+        """Record a turn, once by its id."""
+        ...
+
+    async def refuse(self, turn: TurnRecord, error: HansardError) -> TurnRecord | None:
+        """Record what a turn cost that is refused; return what is left to be put aside."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
 class _Waiting:
-    """One turn: the file that it lies in, or itself if that could not be written."""
+    """One turn: the file that it lies in, or what is still to be written there."""
 
+    size_bytes: int
     path: Path | None = None
-    record: TurnRecord | None = None
+    data: bytes | None = None
+    failures: int = 0
 
 
 @dataclass(slots=True)
@@ -60,22 +80,19 @@ class Spool:
 
     Args:
         folder: Where they lie meanwhile.
-        resolve: Finds out what is new in a turn whose history could not be read.
-        land: Records a turn, once by its id. ``Unavailable`` means later, any other error
-            of ours never.
         log: Told of everything that happens.
 
     Attributes:
+        waiting: How many turns wait to be recorded.
         refused: How many turns are put aside.
     """
 
-    def __init__(
-        self, folder: SpoolFolder, *, resolve: Resolve, land: Land, log: FilteringBoundLogger
-    ) -> None:
-        self.refused = 0
+    def __init__(self, folder: SpoolFolder, landing: Landing, log: FilteringBoundLogger) -> None:
+        self.waiting = self.refused = 0
+        self._waiting_bytes = 0
+        self._unwritten: set[_Waiting] = set()
         self._folder = folder
-        self._resolve = resolve
-        self._land = land
+        self._landing = landing
         self._log = log
         self._lanes: dict[Key | str, _Lane] = {}
         self._stirred = asyncio.Event()
@@ -90,6 +107,7 @@ class Spool:
         found = await asyncio.to_thread(self._folder.open)
         self._stack.push_async_callback(asyncio.to_thread, self._folder.close)
         self._stack.push_async_callback(self._write_rest)
+        self.refused = await asyncio.to_thread(self._folder.count_refused)
         await self._take_over(found)
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._stack.callback(group.create_task(self._work()).cancel)
@@ -105,19 +123,19 @@ class Spool:
         await self._stack.aclose()
 
     @property
-    def waiting(self) -> int:
-        """How many turns wait to be recorded."""
-        return sum(len(lane.turns) for lane in self._lanes.values())
-
-    @property
     def unwritten(self) -> int:
-        """How many of them the disk did not take."""
-        return sum(turn.path is None for lane in self._lanes.values() for turn in lane.turns)
+        """How many of those that wait the disk did not take."""
+        return len(self._unwritten)
 
     @property
     def is_full(self) -> bool:
         """Whether to begin no new turn, since there may be no place to put it."""
-        return self.waiting >= RECORDS_MAX or self.unwritten >= UNWRITTEN_MAX
+        return (
+            self.waiting >= RECORDS_MAX
+            or self._waiting_bytes >= BYTES_MAX
+            or self.unwritten >= UNWRITTEN_MAX
+            or sum(turn.size_bytes for turn in self._unwritten) >= UNWRITTEN_BYTES_MAX
+        )
 
     def has(self, key: Key) -> bool:
         """Tell whether turns of a session wait, so that its next has to wait behind them."""
@@ -125,23 +143,28 @@ class Spool:
 
     async def put(self, record: TurnRecord) -> None:
         """Keep a turn; it is on disk when this returns, if the disk takes it."""
-        turn = _Waiting(record=record)
+        data = await asyncio.to_thread(write_record, record)
+        turn = _Waiting(len(data), data=data)
         await self._write(turn)  # before it can be recorded, and its file be forgotten
-        self._lane_of(record).turns.append(turn)
+        self._append(self._lane_of(record), turn)
         self._log.warning("spool.kept", turn_id=record.turn_id, waiting=self.waiting)
-        self._stirred.set()
 
     async def catch_up(self, key: Key) -> bool:
         """Try to record now what waits of a session; tell whether nothing is left."""
         return await self._land_lane(key)
 
     async def flush(self) -> bool:
-        """Try to record now all that waits; tell whether nothing is left."""
-        while self._lanes:
-            some = list(self._lanes)[:LANES_MAX]
-            if not all(await asyncio.gather(*map(self._land_lane, some))):
-                return False
-        return True
+        """Try once to record all that waits; tell whether nothing is left.
+
+        Where none of several sessions' turns is taken, it is the record that does not answer,
+        and not they that are in its way: the rest waits for the next time, and goes first.
+        """
+        keys = list(self._lanes)
+        for start in range(0, len(keys), LANES_MAX):
+            some = keys[start : start + LANES_MAX]
+            if not any(await asyncio.gather(*map(self._land_lane, some))):
+                break
+        return not self._lanes
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -149,8 +172,11 @@ class Spool:
         while True:
             if self._lanes:
                 await asyncio.sleep(pause_s)
-                pause_s = PAUSE_MIN_S if await self.flush() else min(2 * pause_s, PAUSE_MAX_S)
+                before = self.waiting
+                await self.flush()
+                pause_s = PAUSE_MIN_S if self.waiting < before else min(2 * pause_s, PAUSE_MAX_S)
             else:
+                pause_s = PAUSE_MIN_S
                 self._stirred.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ADOPT_S):
@@ -160,78 +186,114 @@ class Spool:
                 await self._adopt()
 
     async def _land_lane(self, key: Key | str) -> bool:
-        """Record a lane's turns in order; False if they have to wait."""
+        """Record a lane's turns in order; False, and behind all others, if they have to wait."""
         lane = self._lanes.get(key)
         if lane is None:
             return True
         async with lane.lock:
-            while lane.turns:
-                if not await self._land_first(lane.turns):
-                    return False
+            while lane.turns and await self._land_first(lane.turns):
+                pass
             if self._lanes.get(key) is lane:
                 del self._lanes[key]
-        return True
+                if lane.turns:
+                    self._lanes[key] = lane
+        return not lane.turns
 
     async def _land_first(self, turns: deque[_Waiting]) -> bool:
-        turn = turns[0]
+        """Record the first turn of a lane, or put it aside; False if it has to wait."""
+        turn, is_done = turns[0], False
+        with Guard(self._log, "spool.crashed") as guard:
+            is_done = await self._land_one(turn)
+        if guard.error is not None:
+            is_done = await self._put_aside(turn, "crashed")
+        if is_done:
+            turns.popleft()
+            self.waiting -= 1
+            self._waiting_bytes -= turn.size_bytes
+            self._unwritten.discard(turn)
+        return is_done
+
+    async def _land_one(self, turn: _Waiting) -> bool:
+        record = None
         try:
-            record = await self._read(turn)
+            record = await asyncio.to_thread(_read, self._folder, turn)
             if record.sent is not None:
-                record = turn.record = await self._resolve(record)
-                await self._write(turn)  # so that what is recorded again is the same
-            await self._land(record)
-            if turn.path is not None:
-                await asyncio.to_thread(self._folder.remove, turn.path)
+                record = await self._landing.resolve(record)
+                await self._rewrite(turn, record)  # so that what is recorded again is the same
+            await self._landing.land(record)
+            await self._forget(turn)
         except Unavailable:
             return False
         except OSError as exc:
             self._log.error("spool.unreadable", reason=exc.strerror)
-            return False
+            turn.failures += 1
+            return turn.failures >= READS_MAX and await self._put_aside(turn, "unreadable")
         except HansardError as error:
-            return await self._put_aside(turns, error)
-        turns.popleft()
+            return await self._refuse(turn, record, error)
         self._log.info("spool.recorded", turn_id=record.turn_id)
         return True
 
-    async def _put_aside(self, turns: deque[_Waiting], error: HansardError) -> bool:
-        """Take the first turn out of a lane, into the folder of those that are refused."""
-        path = turns[0].path or await self._write(turns[0])
-        if path is None:
+    async def _refuse(self, turn: _Waiting, record: TurnRecord | None, error: HansardError) -> bool:
+        """Put aside what was said in a turn that is never recorded, but not what it cost."""
+        if record is not None:
+            try:
+                left = await self._landing.refuse(record, error)
+            except HansardError as exc:
+                if isinstance(exc, Unavailable):
+                    return False
+                self._log.critical("spool.unbilled", turn_id=record.turn_id, code=exc.code)
+                return await self._put_aside(turn, error.code)
+            if left is None:
+                await self._forget(turn)
+                self._log.info("spool.dropped", turn_id=record.turn_id, code=error.code)
+                return True
+            if not await self._rewrite(turn, left):
+                return False
+        return await self._put_aside(turn, error.code)
+
+    async def _put_aside(self, turn: _Waiting, code: str) -> bool:
+        """Move a turn to those that are refused; False if the disk does not take it."""
+        if turn.path is None and not await self._write(turn):
             return False
+        assert turn.path is not None
         try:
-            await asyncio.to_thread(self._folder.refuse, path)
+            await asyncio.to_thread(self._folder.refuse, turn.path)
+        except FileNotFoundError:
+            self._log.critical("spool.lost", file=turn.path.name)
+            return True
         except OSError as exc:
             self._log.error("spool.unwritable", reason=exc.strerror)
             return False
-        turns.popleft()
         self.refused += 1
-        self._log.error("spool.refused", file=path.name, code=error.code)
+        self._log.error("spool.refused", file=turn.path.name, code=code)
         return True
 
-    async def _read(self, turn: _Waiting) -> TurnRecord:
-        if turn.record is not None:
-            return turn.record
-        assert turn.path is not None
-        return read_record(await asyncio.to_thread(self._folder.read, turn.path))
+    async def _forget(self, turn: _Waiting) -> None:
+        if turn.path is not None:
+            await asyncio.to_thread(self._folder.remove, turn.path)
 
-    async def _write(self, turn: _Waiting) -> Path | None:
-        """Write a turn to its file, and forget it here; None if the disk does not take it."""
-        assert turn.record is not None
-        record, path = turn.record, turn.path
+    async def _rewrite(self, turn: _Waiting, record: TurnRecord) -> bool:
+        """Let a turn be what it is by now; tell whether the disk has it so."""
+        turn.data = await asyncio.to_thread(write_record, record)
+        return await self._write(turn)
+
+    async def _write(self, turn: _Waiting) -> bool:
+        """Write a turn to its file, and forget it here; False if the disk does not take it."""
+        assert turn.data is not None
         try:
-            turn.path = await asyncio.to_thread(_write, self._folder, path, record)
-            turn.record = None
+            path = await asyncio.to_thread(_write, self._folder, turn.path, turn.data)
         except OSError as exc:
-            self._log.error("spool.unwritable", reason=exc.strerror, turn_id=record.turn_id)
-        return turn.path
+            self._log.error("spool.unwritable", reason=exc.strerror)
+            return False
+        turn.path, turn.data = path, None
+        self._unwritten.discard(turn)
+        return True
 
     async def _write_rest(self) -> None:
         """A last attempt at what is in memory alone."""
-        for lane in self._lanes.values():
-            for turn in lane.turns:
-                if turn.path is None and await self._write(turn) is None:
-                    assert turn.record is not None
-                    self._log.critical("spool.lost", turn_id=turn.record.turn_id)
+        for turn in list(self._unwritten):
+            if not await self._write(turn):
+                self._log.critical("spool.lost", size_bytes=turn.size_bytes)
 
     async def _adopt(self) -> None:
         try:
@@ -243,22 +305,37 @@ class Spool:
     async def _take_over(self, paths: Sequence[Path]) -> None:
         """Put files into their lanes; one that is no turn is found out when its time comes."""
         for path in paths:
-            turn = _Waiting(path=path)
+            turn = _Waiting(0, path)
             try:
-                lane = self._lane_of(await self._read(turn))
+                turn.size_bytes = await asyncio.to_thread(self._folder.size_bytes, path)
+                lane = self._lane_of(await asyncio.to_thread(_read, self._folder, turn))
             except (Corrupt, OSError):
                 lane = self._lanes.setdefault(str(path), _Lane())
-            lane.turns.append(turn)
+            self._append(lane, turn)
         if paths:
             self._log.warning("spool.found", turns=len(paths))
-            self._stirred.set()
 
     def _lane_of(self, record: TurnRecord) -> _Lane:
         return self._lanes.setdefault(record.key or record.turn_id, _Lane())
 
+    def _append(self, lane: _Lane, turn: _Waiting) -> None:
+        lane.turns.append(turn)
+        self.waiting += 1
+        self._waiting_bytes += turn.size_bytes
+        if turn.path is None:
+            self._unwritten.add(turn)
+        self._stirred.set()
 
-def _write(folder: SpoolFolder, path: Path | None, record: TurnRecord) -> Path:
-    data = write_record(record)
+
+def _read(folder: SpoolFolder, turn: _Waiting) -> TurnRecord:
+    data = turn.data
+    if data is None:
+        assert turn.path is not None
+        data = folder.read(turn.path)
+    return read_record(data)
+
+
+def _write(folder: SpoolFolder, path: Path | None, data: bytes) -> Path:
     if path is None:
         return folder.write(data)
     folder.replace(path, data)

@@ -105,6 +105,10 @@ class SpoolFolder:
         """Return what a file holds."""
         return path.read_bytes()
 
+    def size_bytes(self, path: Path) -> int:
+        """How much a file holds."""
+        return path.stat().st_size
+
     def remove(self, path: Path) -> None:
         """Forget a turn that is recorded."""
         path.unlink(missing_ok=True)

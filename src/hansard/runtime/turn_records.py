@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hansard.core import strict_json
 from hansard.core.actors import Actor
 from hansard.core.errors import Corrupt, InvalidInput
 from hansard.core.messages import ROLES
 from hansard.core.shapes import described
-from hansard.core.usage import NewUsage
+from hansard.core.usage import ENTRIES_MAX, NewUsage
 
 VERSION: Final = 1  # of the form in which they lie in files
 _AROUND_MESSAGE = 2  # levels above what the record holds: the turn, its list of messages
@@ -25,6 +27,7 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
     Attributes:
         actor: On whose behalf.
         session_id: None for a turn of no session: its usage counts for the tenant.
+        creates: Make the session; False where it was there when the turn began.
         messages: What is new in the session, the answer included.
         sent: Where the history could not be read: all that the client sent, of which only a
             part may be new. ``messages`` is then the answer alone.
@@ -38,6 +41,7 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
 
     actor: Actor
     session_id: str | None
+    creates: bool = True
     turn_id: str
     status: str
     at_us: int
@@ -55,6 +59,29 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
     def key(self) -> tuple[str, str] | None:
         """The session whose order it keeps."""
         return None if self.session_id is None else (self.actor.tenant_id, self.session_id)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to record, as when no call was let through."""
+        return not (self.has_words or self.usage or self.holds or self.unmade)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether something was said."""
+        return bool(self.messages or self.sent)
+
+    def words(self) -> TurnRecord:
+        """What was said, without what it cost."""
+        return replace(self, usage=[], holds=[], unmade=[])
+
+    def costs(self) -> Iterator[TurnRecord]:
+        """What it cost, without what was said: turns of no session."""
+        bare = replace(self, session_id=None, messages=[], sent=None, model=None)
+        yield replace(bare, usage=[], holds=[])
+        for start in range(0, len(self.usage), ENTRIES_MAX):
+            usage = self.usage[start : start + ENTRIES_MAX]
+            holds = [call.event_id for call in usage]
+            yield replace(bare, usage=usage, holds=holds, unmade=[])
 
 
 def write_record(record: TurnRecord) -> bytes:
