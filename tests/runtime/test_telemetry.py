@@ -12,7 +12,6 @@ from typing import Any
 
 import pydantic_ai
 import pytest
-import structlog
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -30,12 +29,13 @@ from hansard.runtime.agents.protocol import Agent, AgentFailed, Headers
 from hansard.runtime.agents.pydantic_ai import PydanticAgent
 from hansard.runtime.agents.scripted import Scripted, read_script
 from hansard.runtime.agents.upstream import Upstream
-from hansard.runtime.chat import Chat, ChatLimits
+from hansard.runtime.chat import Chat
 from hansard.runtime.telemetry import names
 from hansard.runtime.telemetry.content import BYTES_MAX, write_messages
 from hansard.runtime.telemetry.spans import MODELS_MAX, Telemetry
 from hansard.runtime.turns import Asked, Turn
 from hansard.service.sessions import DatabaseSessions
+from tests.runtime.chats import chatting
 from tests.runtime.upstreams import FakeUpstream, answer, completion, serving
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -126,18 +126,9 @@ async def conversing(folder: Path, agent: Agent, **options: bool) -> AsyncIterat
             record.clock,
             with_content=options.get("with_content", False),
         )
-        chat = Chat(
-            record,
-            agent,
-            prices=prices,
-            spool=folder / "spool",
-            limits=ChatLimits(),
-            is_record_required=False,
-            observers=[telemetry],
-            log=structlog.get_logger(),
-            tell_crash=lambda turn_id, error: pytest.fail(str(error)),
+        chat = await stack.enter_async_context(
+            chatting(record, folder, agent, prices=prices, observers=[telemetry])
         )
-        await stack.enter_async_context(chat)
         yield Stage(record, chat, exporter, reader)
 
 

@@ -58,7 +58,9 @@ class Pausing:
 
 
 @asynccontextmanager
-async def begun(chat: Chat, session_id: str = "s", **more: Any) -> AsyncIterator[httpx.Response]:
+async def begun(
+    chat: Chat, session_id: str = "s", **more: Any
+) -> AsyncIterator[AsyncIterator[str]]:
     """A stream that has brought its first piece; the client leaves at the end of the block."""
     async with (
         httpx.AsyncClient(base_url=chat.url, timeout=60) as client,
@@ -72,7 +74,7 @@ async def begun(chat: Chat, session_id: str = "s", **more: Any) -> AsyncIterator
         assert response.status_code == 200
         parts = response.aiter_text()
         assert "Hel" in await anext(parts)
-        yield response
+        yield parts
         await parts.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
@@ -179,10 +181,24 @@ async def test_stream_that_breaks_off_is_told_and_recorded(record_url: str, tmp_
         assert (await chat.record.get("s")).usage.calls == 1
 
 
-async def test_server_that_stops_records_how_far_it_came(record_url: str, tmp_path: Path) -> None:
+async def test_server_that_stops_tells_and_records_how_far_it_came(
+    record_url: str, tmp_path: Path
+) -> None:
     upstream = FakeUpstream(BEGINNING, behaviour=hang)
-    async with chatting(record_url, tmp_path, upstream, drain_s=0.2) as chat, begun(chat):
-        pass
+    has_begun = asyncio.Event()
+
+    async def listen(chat: Chat) -> str:
+        async with begun(chat) as rest:
+            has_begun.set()
+            return "".join([part async for part in rest])
+
+    async with (
+        asyncio.TaskGroup() as group,
+        chatting(record_url, tmp_path, upstream, drain_s=0.2) as chat,
+    ):
+        listening = group.create_task(listen(chat))
+        await has_begun.wait()
+    assert "turn_interrupted" in listening.result()
     async with chatting(record_url, tmp_path) as chat:
         assert await chat.said("s") == [user("hi"), assistant("Hel")]
         assert await chat.statuses("s") == ["interrupted"]
@@ -308,6 +324,7 @@ async def test_record_can_be_demanded(record_url: str, tmp_path: Path, outage: O
             with pytest.raises(openai.InternalServerError) as refused:
                 await chat.client().chat.completions.create(**QUESTION)
             assert (refused.value.status_code, refused.value.code) == (503, "record_unavailable")
+            assert {"x-turn-id", "retry-after"} <= set(refused.value.response.headers)
         assert not upstream.asked
         await until(lambda: not chat.spooled)
 

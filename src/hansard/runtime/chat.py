@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,16 +12,18 @@ from typing import Any, Self
 
 from structlog.typing import FilteringBoundLogger
 
-from hansard.core.errors import HansardError, LimitReached, Unavailable
+from hansard.core.errors import Unavailable
+from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.gates import GateKeeper, Prices
 from hansard.runtime.observers import Observer
 from hansard.runtime.patience import Patience
 from hansard.runtime.queues import SessionQueues
 from hansard.runtime.recorder import Recorder
+from hansard.runtime.room import Room
 from hansard.runtime.spool import Spool
 from hansard.runtime.spool_folder import SpoolFolder
-from hansard.runtime.turns import Asked, Tools, Turn
+from hansard.runtime.turns import Asked, Shared, Turn
 from hansard.service.sessions import DatabaseSessions
 
 
@@ -33,24 +34,26 @@ class ChatLimits:
     Attributes:
         output_tokens: The most that a call may bring that sets no limit itself.
         turns: Under way at once; ``turns_by_tenant`` of them for one tenant.
-        body_bytes: Of all their requests.
+        size_bytes: Of their requests, and of the histories that are put before those;
+            ``size_bytes_by_tenant`` of them for one tenant.
         turn_s: How long an agent may take.
         waiting: Turns that wait for one session; ``wait_s`` is how long one of them may.
         left_s: How long a turn goes on for a client that has left.
         record_s: How long an answer waits for the record.
-        stop_s: How long turns under way may take when the server stops.
+        drain_s: How long turns under way may take once no more are begun.
     """
 
-    output_tokens: int = 16_384
-    turns: int = 1_000
-    turns_by_tenant: int = 1_000
-    body_bytes: int = 512 * 1024 * 1024
-    turn_s: float = 600.0
-    waiting: int = 16
-    wait_s: float = 30.0
-    left_s: float = 60.0
-    record_s: float = 2.0
-    stop_s: float = 30.0
+    output_tokens: int
+    turns: int
+    turns_by_tenant: int
+    size_bytes: int
+    size_bytes_by_tenant: int
+    turn_s: float
+    waiting: int
+    wait_s: float
+    left_s: float
+    record_s: float
+    drain_s: float
 
 
 class Chat:
@@ -62,8 +65,7 @@ class Chat:
         spool: Folder for turns that the record does not take yet.
         is_record_required: Call no model without a hold.
         observers: Told how turns go.
-        log: Told of what is spooled.
-        tell_crash: Called with a turn's id and an error that nobody foresaw.
+        log: Told of what is spooled, and of errors that nobody foresaw.
     """
 
     def __init__(
@@ -77,15 +79,14 @@ class Chat:
         is_record_required: bool,
         observers: Sequence[Observer] = (),
         log: FilteringBoundLogger,
-        tell_crash: Callable[[str, Exception], None],
     ) -> None:
         self.agent = agent
         self.is_record_required = is_record_required
         self._limits = limits
-        self._tell_crash = tell_crash
+        self._log = log
         patience = Patience(limits.record_s)
         self._recorder = Recorder(record, SpoolFolder(spool), patience, log)
-        self._tools = Tools(
+        self._shared = Shared(
             agent=agent,
             queues=SessionQueues(waiting_max=limits.waiting, wait_max_s=limits.wait_s),
             keeper=GateKeeper(
@@ -98,12 +99,13 @@ class Chat:
             recorder=self._recorder,
             patience=patience,
             observers=observers,
-            turn_max_s=limits.turn_s,
-            drain_s=limits.left_s,
+            log=log,
+            turn_s=limits.turn_s,
+            left_s=limits.left_s,
         )
         self._turns: dict[Turn, asyncio.Task[None]] = {}
-        self._by_tenant: Counter[str] = Counter()
-        self._body_bytes = 0
+        self._places = Room("turns", limits.turns, limits.turns_by_tenant)
+        self._memory = Room("bytes", limits.size_bytes, limits.size_bytes_by_tenant)
         self._is_draining = False
         self._stack = AsyncExitStack()
         self._group = asyncio.TaskGroup()
@@ -124,7 +126,7 @@ class Chat:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let turns under way end, for a while; then interrupt them, and record all."""
+        """Let turns under way end, as far as there is time, and record all."""
         await self._stack.aclose()
 
     @property
@@ -138,14 +140,16 @@ class Chat:
         return len(self._turns)
 
     def drain(self) -> None:
-        """Begin no more turns."""
-        self._is_draining = True
+        """Begin no more turns, and interrupt in time those that are under way."""
+        if not self._is_draining:
+            self._is_draining = True
+            asyncio.get_running_loop().call_later(self._limits.drain_s, self._interrupt)
 
     def begin(self, asked: Asked) -> Turn:
         """Begin a turn.
 
         Raises:
-            LimitReached: ``too_many_turns``.
+            LimitReached: ``too_many_turns`` or ``too_many_bytes``.
             Unavailable: If the server stops, or could not keep the turn.
         """
         tenant_id = asked.record.actor.tenant_id
@@ -153,49 +157,40 @@ class Chat:
             raise Unavailable("the server is about to stop", code="draining")
         if self.spool.is_full:
             raise Unavailable("too many turns wait to be recorded", code="spool_full")
-        limits = self._limits
-        if self._body_bytes + asked.size_bytes > limits.body_bytes:
-            raise Unavailable("too many large requests at once", code="busy")
-        for count, limit in (
-            (len(self._turns), limits.turns),
-            (self._by_tenant.get(tenant_id, 0), limits.turns_by_tenant),
-        ):
-            if count >= limit:
-                raise LimitReached(
-                    f"{limit} turns are under way already", code="too_many_turns", limit=limit
-                )
-        turn = Turn(self._tools, asked)
-        self._by_tenant[tenant_id] += 1
-        self._body_bytes += asked.size_bytes
-        self._turns[turn] = self._group.create_task(self._supervise(turn, asked))
+        with ExitStack() as stack:
+            stack.enter_context(self._places.taken(tenant_id, 1))
+            take = stack.enter_context(self._memory.taken(tenant_id, asked.size_bytes))
+            turn = Turn(self._shared, asked, take)
+            taken = stack.pop_all()
+        self._turns[turn] = self._group.create_task(self._supervise(turn, asked, taken))
         return turn
 
     async def models(self) -> list[dict[str, Any]]:
         """List what a request may name as ``model``."""
         return await self.agent.models()
 
-    async def _supervise(self, turn: Turn, asked: Asked) -> None:
+    async def _supervise(self, turn: Turn, asked: Asked, taken: ExitStack) -> None:
         """Run a turn; whatever happens in it ends here."""
-        watching = self._group.create_task(turn.watch())
-        try:
-            await turn.run()
-        except Exception as error:  # noqa: BLE001 - the turn's supervisor
-            self._tell_crash(turn.turn_id, error)
-            turn.delivery.fail(HansardError("the turn failed; the log knows more by its id"))
-        finally:
-            watching.cancel()
-            del self._turns[turn]
-            self._body_bytes -= asked.size_bytes
-            tenant_id = asked.record.actor.tenant_id
-            self._by_tenant[tenant_id] -= 1
-            if not self._by_tenant[tenant_id]:
-                del self._by_tenant[tenant_id]
+        watching = self._group.create_task(self._watch(turn, asked))
+        with taken, Guard(self._log, "turn.crashed", turn_id=turn.turn_id):
+            try:
+                await turn.run()
+            finally:
+                watching.cancel()
+                del self._turns[turn]
 
-    async def _finish(self) -> None:
-        self.drain()
-        if self._turns:
-            await asyncio.wait(self._turns.values(), timeout=self._limits.stop_s)
+    async def _watch(self, turn: Turn, asked: Asked) -> None:
+        """Wait until the client leaves, and tell the turn."""
+        with Guard(self._log, "turn.unwatched", turn_id=turn.turn_id):
+            await asked.client_left()
+            turn.leave()
+
+    def _interrupt(self) -> None:
         for turn in self._turns:
             turn.interrupt()
+
+    async def _finish(self) -> None:
+        """Wait until all that was asked is recorded."""
+        self.drain()
         if self._turns:
             await asyncio.wait(self._turns.values())

@@ -7,6 +7,7 @@ budget is known that could say no, and the operator did not demand a record.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -126,6 +127,9 @@ class TurnGate:
         is_asked = not self._keeper.patience.is_lost
         try:
             admission = await self._keeper.patience.wait(ask)
+        except asyncio.CancelledError:
+            self.doubtful.append(call_id)
+            raise
         except Unavailable as error:
             self._check_goes_without(call_id, error, is_asked=is_asked)
             return self._grant(plan, call_id)

@@ -125,6 +125,7 @@ async def _read(
         size_bytes += page_bytes
         if size_bytes > BYTES_MAX:
             raise _too_long()
+        take(page_bytes)
         held += await beside(page_bytes > THREAD_BYTES, partial(_parse, page.items))
         position = page.items[-1].seq
     return held

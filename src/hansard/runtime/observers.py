@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
+from structlog.typing import FilteringBoundLogger
 
 from hansard.core.errors import Conflict, InvalidInput, LimitReached, NotFound, Unauthorized
 from hansard.core.usage import NewUsage, Pricing
+from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import CallPlan, Headers
 
 CALLERS_ERRORS: Final = (Conflict, InvalidInput, LimitReached, NotFound, Unauthorized)
@@ -93,10 +95,20 @@ class Observer(Protocol):
 
 
 class Watches:
-    """What all observers make of one turn; itself a ``Watch``."""
+    """What all observers make of one turn; itself a ``Watch``.
 
-    def __init__(self, observers: Sequence[Observer], start: TurnStart) -> None:
-        self._watches = [observer.begin(start) for observer in observers]
+    What goes wrong in one of them is told to the log, and neither to the turn nor the others.
+    """
+
+    def __init__(
+        self, observers: Sequence[Observer], start: TurnStart, log: FilteringBoundLogger
+    ) -> None:
+        self._log = log
+        self._turn_id = start.turn_id
+        self._watches: list[Watch] = []
+        for observer in observers:
+            with self._guard():
+                self._watches.append(observer.begin(start))
 
     @property
     def trace_id(self) -> str | None:
@@ -105,16 +117,23 @@ class Watches:
 
     def call_began(self, call_id: str, plan: CallPlan) -> Headers:
         """Tell all; return the headers of all."""
-        return tuple(
-            header for watch in self._watches for header in watch.call_began(call_id, plan)
-        )
+        headers: list[tuple[str, str]] = []
+        for watch in self._watches:
+            with self._guard():
+                headers += watch.call_began(call_id, plan)
+        return tuple(headers)
 
     def call_ended(self, call_id: str) -> None:
         """Tell all."""
         for watch in self._watches:
-            watch.call_ended(call_id)
+            with self._guard():
+                watch.call_ended(call_id)
 
     def ended(self, end: TurnEnd) -> None:
         """Tell all."""
         for watch in self._watches:
-            watch.ended(end)
+            with self._guard():
+                watch.ended(end)
+
+    def _guard(self) -> Guard:
+        return Guard(self._log, "observer.crashed", turn_id=self._turn_id)

@@ -9,15 +9,18 @@ a while, so that what is billed is recorded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
+from structlog.typing import FilteringBoundLogger
+
+from hansard.alarms import Alarm
 from hansard.core.errors import HansardError, Unavailable, UpstreamFailed
 from hansard.core.history import is_whole
 from hansard.core.ids import NOISE, make_ulid
+from hansard.core.sessions import Session
 from hansard.runtime.agents.openai_writer import AnswerWriter
 from hansard.runtime.agents.protocol import (
     Agent,
@@ -31,15 +34,17 @@ from hansard.runtime.agents.protocol import (
 )
 from hansard.runtime.deliveries import Delivery
 from hansard.runtime.gates import GateKeeper, TurnGate
-from hansard.runtime.histories import Bodies, Prompt, prepare
+from hansard.runtime.histories import Bodies, Prompt, complete, find_session
 from hansard.runtime.observers import CALLERS_ERRORS, Observer, TurnEnd, TurnStart, Watches
 from hansard.runtime.patience import Patience
 from hansard.runtime.queues import SessionQueues
 from hansard.runtime.recorder import Recorder
+from hansard.runtime.stops import Stops
 from hansard.runtime.turn_records import TurnRecord, recordable
 from hansard.service.sessions import DatabaseSessions
 
 STALL_S: Final = 60.0  # after which a client that reads nothing counts as gone
+HISTORY_S: Final = 30.0  # for a history of the longest kind; nobody else waits for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +73,12 @@ class Asked:
     client_left: Callable[[], Awaitable[None]]
 
 
-class Tools(NamedTuple):
+class Shared(NamedTuple):
     """What all turns share.
 
     Attributes:
-        turn_max_s: How long an agent may take.
-        drain_s: How long one goes on for a client that has left.
+        turn_s: How long an agent may take.
+        left_s: How long one goes on for a client that has left.
     """
 
     agent: Agent
@@ -82,22 +87,16 @@ class Tools(NamedTuple):
     recorder: Recorder
     patience: Patience
     observers: Sequence[Observer]
-    turn_max_s: float
-    drain_s: float
-
-
-class _Stage(Enum):
-    WAITING = auto()  # nothing has been asked yet
-    ASKING = auto()
-    RECORDING = auto()
-    OVER = auto()
-
-
-_STOPPABLE: Final = (_Stage.WAITING, _Stage.ASKING)
+    log: FilteringBoundLogger
+    turn_s: float
+    left_s: float
 
 
 class Turn:
     """One turn under way.
+
+    Args:
+        take: Called with the size of what it reads, in bytes, to have room for it; may raise.
 
     Attributes:
         is_stream: The client takes a stream of events.
@@ -105,229 +104,207 @@ class Turn:
         watches: Told how it goes.
     """
 
-    def __init__(self, tools: Tools, asked: Asked) -> None:
-        self._tools = tools
+    def __init__(self, shared: Shared, asked: Asked, take: Callable[[int], None]) -> None:
+        self._shared = shared
         self._asked = asked
+        self._take = take
         self._sent: Bodies = asked.body["messages"]
         self.session_id = asked.session_id
         self.is_stream = asked.body.get("stream") is True
         self._at_us = asked.record.clock()
         self.turn_id = "turn_" + make_ulid(self._at_us, NOISE)
-        model = asked.body.get("model")
-        self._model = model if isinstance(model, str) else None
-        self.watches = Watches(tools.observers, self._start())
+        self._model: str | None = asked.body.get("model")
+        self.watches = Watches(shared.observers, self._start(), shared.log)
         self._gate = TurnGate(
-            tools.keeper,
+            shared.keeper,
             asked.record,
             session_id=asked.session_id,
             turn_id=self.turn_id,
-            agent=tools.agent.name,
+            agent=shared.agent.name,
             is_clamped=asked.is_clamped,
             watch=self.watches,
         )
         writer = AnswerWriter(
             completion_id=f"chatcmpl-{self.turn_id}",
-            model=self._model or tools.agent.name,
+            model=self._model or shared.agent.name,
             created_s=self._at_us // 1_000_000,
         )
         self.delivery = Delivery(asked.body, writer, self._gate.warnings)
-        self._stage = _Stage.WAITING
-        self._stopped: AgentFailed | None = None
-        self._given: Bodies = []
-        self._end: Completed | AgentFailed | None = None
-        self._error: HansardError | None = None
-        self._is_released = False
-        self._is_left = False
-        self._timers: list[asyncio.TimerHandle] = []
-        self._task: asyncio.Task[Any] | None = None
+        self._stops = Stops()
+        self._session: Session | None = None
+        self._prompt: Prompt | None = None
+        self._end: Completed | AgentFailed | HansardError = _crashed()
+        self._is_asking = self._is_left = self._is_recorded = False
 
     async def run(self) -> None:
-        """Take the turn to its end; what goes wrong is told to the client."""
-        self._task = asyncio.current_task()
-        session_id = self._asked.session_id
-        key = (self._asked.record.actor.tenant_id, session_id)
-        try:
-            async with nullcontext() if session_id is None else self._tools.queues.place(key):
-                await self._answer(await self._prepare())
-        except (HansardError, AgentFailed) as error:
-            self._fail(error)
-        except asyncio.CancelledError:
-            if not self._end_stop():
-                raise
-            assert self._stopped is not None
-            self._fail(self._stopped)
-        finally:
-            self._stage = _Stage.OVER
-            self.watches.ended(self._told())
-            for timer in self._timers:
-                timer.cancel()
+        """Take the turn to its end; what goes wrong is told to the client.
 
-    async def watch(self) -> None:
-        """Wait until the client leaves."""
-        await self._asked.client_left()
-        self.leave()
+        What nobody foresaw is raised, after all that is known of the turn was recorded.
+        """
+        try:
+            async with AsyncExitStack() as line:
+                try:
+                    self._end = await self._reach_end(line)
+                finally:
+                    await self._record()
+        finally:
+            self._finish()
 
     def leave(self) -> None:
-        """Go on without the client, if there is something to go on with."""
-        if self._is_left or self._stage is _Stage.OVER:
-            return
+        """Go on without the client, if there is something to go on with, and nobody waits."""
         self._is_left = True
         self.delivery.pipe.abandon()
-        if self._stage is _Stage.WAITING:
-            self.interrupt()
+        if self._is_asking and not self._shared.queues.waiting(self._line):
+            self._stops.after(self._shared.left_s, self._stops.interrupt)
         else:
-            self._set_timer(self._tools.drain_s, self.interrupt)
+            self._stops.interrupt()
 
     def interrupt(self) -> None:
         """Ask no longer; how far it came is recorded."""
-        self._stop(Unavailable("the turn was interrupted", code="turn_interrupted"), 503)
+        self._stops.interrupt()
 
-    def _time_out(self) -> None:
-        self._stop(UpstreamFailed("the turn takes too long", code="turn_timeout"), 504)
+    @property
+    def _line(self) -> tuple[str, str | None, str | None]:
+        """Whose turns it waits for; a session that is somebody else's is not waited for."""
+        actor = self._asked.record.actor
+        return (actor.tenant_id, actor.owner, self.session_id)
 
-    def _stop(self, error: HansardError, status: int) -> None:
-        if self._stopped is None and self._stage in _STOPPABLE:
-            self._stopped = AgentFailed(error, status=status)
-            assert self._task is not None
-            self._task.cancel()
+    def _give_way(self) -> None:
+        """End for a turn that waits, if nobody listens to this one any more."""
+        if self._is_left:
+            self._stops.interrupt()
 
-    def _end_stop(self) -> bool:
-        """Take back that the task was cancelled, if it was by a stop of ours."""
-        if self._stopped is None or self._task is None or not self._task.cancelling():
-            return False
-        return self._task.uncancel() == 0
+    async def _reach_end(self, line: AsyncExitStack) -> Completed | AgentFailed | HansardError:
+        """Wait in line, ask, and return what came of it."""
+        try:
+            with self._stops:
+                if self.session_id is not None:
+                    place = self._shared.queues.place(self._line, self._give_way)
+                    await line.enter_async_context(place)
+                await self._prepare()
+                return await self._ask()
+        except (AgentFailed, HansardError) as error:
+            return error
 
-    def _set_timer(self, delay_s: float, do: Callable[[], None]) -> None:
-        self._timers.append(asyncio.get_running_loop().call_later(delay_s, do))
-
-    async def _prepare(self) -> Prompt | None:
-        """Complete the question; None if nobody knows what of it is new.
+    async def _prepare(self) -> None:
+        """Complete the question; no prompt is made if nobody knows what of it is new.
 
         Raises:
             Unavailable: ``history_unavailable``, if it may need a history that cannot be read.
         """
-        session_id, way = self._asked.session_id, self._asked.way
-        if session_id is None:
-            return Prompt(self._sent, [])
+        if self.session_id is None:
+            self._prompt = Prompt(self._sent, [])
+            return
         try:
-            return await self._tools.patience.wait(lambda: self._read_history(session_id))
-        except Unavailable as error:
-            if is_whole(self._sent, way):
-                return None
-            raise Unavailable(
-                "the session's history cannot be read", code="history_unavailable"
-            ) from error
+            self._prompt = await self._read_history(self.session_id)
+        except (Unavailable, TimeoutError) as error:
+            if not is_whole(self._sent, self._asked.way):
+                raise Unavailable(
+                    "the session's history cannot be read", code="history_unavailable"
+                ) from error
 
     async def _read_history(self, session_id: str) -> Prompt:
-        record, spool = self._asked.record, self._tools.recorder.spool
-        key = (record.actor.tenant_id, session_id)
-        if spool.has(key) and not await spool.catch_up(key):
-            raise Unavailable("earlier turns of the session are not recorded yet")
-        return await prepare(record, session_id, self._sent, self._asked.way)
+        record, patience = self._asked.record, self._shared.patience
+        spool, key = self._shared.recorder.spool, (record.actor.tenant_id, session_id)
+        session = await patience.wait(lambda: find_session(record, session_id))
+        if spool.has(key):
+            with Alarm(patience.wait_max_s):
+                if not await spool.catch_up(key):
+                    raise Unavailable("earlier turns of the session are not recorded yet")
+            session = await patience.wait(lambda: find_session(record, session_id))
+        self._session = session
+        with Alarm(HISTORY_S):
+            return await complete(record, session, self._sent, self._asked.way, self._take)
 
-    async def _answer(self, prompt: Prompt | None) -> None:
-        """Ask the agent, record what came of it, and let the client know the end."""
-        self._given = self._sent if prompt is None else prompt.messages
+    async def _ask(self) -> Completed:
+        """Ask the agent, and hand on what it gives."""
         request = Request(
             body={**self._asked.body, "messages": self._given},
             gate=self._gate,
             stream=self.is_stream,
             headers=self._asked.headers,
         )
-        try:
-            completed = await self._ask(request)
-        except AgentFailed as failed:
-            await self._record(prompt, failed)
-            raise
-        except HansardError as error:
-            await self._record(prompt, AgentFailed(error))
-            raise
-        await self._record(prompt, completed)
-        self.delivery.release()
-        self._is_released = True
+        self._is_asking = True
+        self._stops.after(self._shared.turn_s, self._stops.time_out)
+        async with aclosing(self._shared.agent.run(request)) as events:
+            async for event in events:
+                match event:
+                    case Wire():
+                        self.delivery.pass_on(event)
+                    case Head():
+                        self.delivery.open(event)
+                    case Completed():
+                        self.delivery.complete(event)
+                        return event
+                    case _:
+                        self.delivery.say(event)
+                if self.delivery.pipe.is_full:
+                    await self._wait_for_client(events)
+        raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))
 
-    async def _ask(self, request: Request) -> Completed:
-        self._stage = _Stage.ASKING
-        self._set_timer(self._tools.turn_max_s, self._time_out)
-        try:
-            async with aclosing(self._tools.agent.run(request)) as events:
-                return await self._relay(events)
-        except asyncio.CancelledError as exc:
-            if self._stopped is None:
-                raise
-            raise _told_by(exc.__cause__, self._stopped) from exc
-        finally:
-            self._stage = _Stage.RECORDING
-            self._end_stop()
+    async def _wait_for_client(self, events: AsyncGenerator[Event]) -> None:
+        """Wait for a slow client; one that reads nothing for long is left behind.
 
-    async def _relay(self, events: AsyncIterator[Event]) -> Completed:
-        """Hand on what the agent gives; return its end."""
-        delivery, completed = self.delivery, None
-        async for event in events:
-            match event:
-                case Wire():
-                    delivery.pass_on(event)
-                case Head():
-                    delivery.open(event)
-                case Completed():
-                    completed = event
-                    delivery.complete(event)
-                case _:
-                    delivery.say(event)
-            if delivery.pipe.is_full:
-                await self._wait_for_client()
-        if completed is None:
-            raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))
-        return completed
-
-    async def _wait_for_client(self) -> None:
-        """Wait for a slow client; one that reads nothing for long is left behind."""
+        Only the agent knows how far it came, so it is told of a stop here as in its own waits.
+        """
         timer = asyncio.get_running_loop().call_later(STALL_S, self.leave)
         try:
             await self.delivery.pipe.wait_for_room()
+        except asyncio.CancelledError as exc:
+            await events.athrow(exc)
+            raise
         finally:
             timer.cancel()
 
-    async def _record(self, prompt: Prompt | None, end: Completed | AgentFailed) -> None:
+    @property
+    def _given(self) -> Bodies:
+        """What the agent gets."""
+        return self._sent if self._prompt is None else self._prompt.messages
+
+    async def _record(self) -> None:
         """Record the turn, or spool it; nothing at all if no call was let through."""
-        self._end = end
-        asked, gate = self._asked, self._gate
-        new: Bodies = []
-        sent: Bodies | None = None
-        if prompt is None and gate.granted:
-            sent = self._sent
-        elif prompt is not None and gate.granted:
-            new = prompt.new
-        said = map(recordable, end.messages) if asked.session_id is not None else ()
+        asked, gate, end = self._asked, self._gate, self._outcome
+        new = self._prompt.new if self._prompt and gate.granted else []
+        said = map(recordable, end.messages) if self.session_id is not None else ()
         turn = TurnRecord(
             actor=asked.record.actor,
-            session_id=asked.session_id,
+            session_id=self.session_id,
+            creates=self._session is None,
             turn_id=self.turn_id,
-            status=self._status(end),
+            status=self._status,
             at_us=self._at_us,
             messages=[*new, *said],
-            sent=sent,
+            sent=self._sent if self._prompt is None and gate.granted else None,
             way=asked.way,
             usage=end.calls,
             holds=[call.event_id for call in end.calls],
             unmade=[*gate.doubtful, *(end.unmade if isinstance(end, AgentFailed) else ())],
-            agent=self._tools.agent.name,
+            agent=self._shared.agent.name,
             model=self._model,
         )
-        await self._tools.recorder.record(turn)
-
-    def _status(self, end: Completed | AgentFailed) -> str:
-        if isinstance(end, Completed):
-            return "completed"
-        return "interrupted" if self._is_interrupted else "failed"
+        await self._shared.recorder.record(turn)
+        self._is_recorded = True
 
     @property
-    def _is_interrupted(self) -> bool:
-        return self._stopped is not None and isinstance(self._stopped.error, Unavailable)
+    def _outcome(self) -> Completed | AgentFailed:
+        """The end as agents tell it."""
+        return AgentFailed(self._end) if isinstance(self._end, HansardError) else self._end
 
-    def _fail(self, error: HansardError | AgentFailed) -> None:
-        self._error = error.error if isinstance(error, AgentFailed) else error
-        self.delivery.fail(error)
+    @property
+    def _status(self) -> str:
+        if isinstance(self._end, Completed):
+            return "completed"
+        return "interrupted" if self._stops.is_interrupted else "failed"
+
+    def _finish(self) -> None:
+        """Give the client the end, and tell those who watch."""
+        if not self._is_recorded:
+            self._end = _crashed()
+        if isinstance(self._end, Completed):
+            self.delivery.release()
+        else:
+            self.delivery.fail(self._end)
+        self.watches.ended(self._told())
 
     def _start(self) -> TurnStart:
         asked = self._asked
@@ -335,7 +312,7 @@ class Turn:
             turn_id=self.turn_id,
             tenant_id=asked.record.actor.tenant_id,
             session_id=asked.session_id,
-            agent=self._tools.agent.name,
+            agent=self._shared.agent.name,
             model=self._model,
             is_stream=self.is_stream,
             at_us=self._at_us,
@@ -344,31 +321,20 @@ class Turn:
 
     def _told(self) -> TurnEnd:
         """How it ended, for those who watch."""
-        end, error = self._end, self._error
-        status = "completed" if self._is_released else "failed"
-        if error is not None and self._is_interrupted:
-            status = "interrupted"
-        elif isinstance(error, CALLERS_ERRORS):
+        end, status = self._outcome, self._status
+        error = end.error if isinstance(end, AgentFailed) else None
+        if status == "failed" and isinstance(error, CALLERS_ERRORS):
             status = "refused"
         return TurnEnd(
             status=status,
-            error=None if self._is_released else error.code if error else "crashed",
-            calls=end.calls if end else (),
+            error=None if error is None else error.code,
+            calls=end.calls,
             pricing=self._gate.pricing,
-            sent=self._given,
-            said=end.messages if end else (),
+            sent=self._given if self._is_asking else (),
+            said=end.messages,
             finish_reason=end.finish_reason if isinstance(end, Completed) else "",
         )
 
 
-def _told_by(agent: BaseException | None, stopped: AgentFailed) -> AgentFailed:
-    """Why a turn was stopped, and how far it came, if its agent says so."""
-    if not isinstance(agent, AgentFailed):
-        return stopped
-    return AgentFailed(
-        stopped.error,
-        status=stopped.status,
-        messages=agent.messages,
-        calls=agent.calls,
-        unmade=agent.unmade,
-    )
+def _crashed() -> HansardError:
+    return HansardError("the turn failed; the log knows more by its id")

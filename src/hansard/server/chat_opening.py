@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from hansard.compose import sqlite_path
 from hansard.core.errors import InvalidInput
 from hansard.core.prices import PriceBook
-from hansard.crashes import frames_of, kind_of
 from hansard.formats.prices import load_builtin
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.chat import Chat, ChatLimits
 from hansard.runtime.observers import Observer
 from hansard.server.context import Context
-from hansard.server.logs import Log
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import ChatSettings, Settings, refuse
 
 SPOOL = "hansard-spool"
+END_S: Final = 5.0  # of a server's drain: interrupted turns are recorded, and clients told
 
 
 async def open_chat(
@@ -49,17 +48,18 @@ async def open_chat(
             output_tokens=chat.output_bound_tokens,
             turns=chat.max_turns,
             turns_by_tenant=context.share_of(chat.max_turns),
+            size_bytes=chat.max_turns_bytes,
+            size_bytes_by_tenant=context.share_of(chat.max_turns_bytes),
             turn_s=chat.turn_deadline_s,
             waiting=chat.session_queue,
             wait_s=chat.session_wait_s,
             left_s=chat.left_s,
             record_s=chat.record_wait_s,
-            stop_s=settings.server.drain_s,
+            drain_s=max(0.0, settings.server.drain_s - END_S),
         ),
         is_record_required=chat.require_record,
         observers=[context.metrics.chats, *observers],
         log=context.log,
-        tell_crash=partial(_tell_crash, context.log),
     )
 
 
@@ -115,10 +115,6 @@ def spool_folder(settings: Settings) -> Path:
     except InvalidInput:
         file = None
     return Path(SPOOL) if file is None else file.with_name(file.name + ".spool")
-
-
-def _tell_crash(log: Log, turn_id: str, error: Exception) -> None:
-    log.error("turn.crashed", turn_id=turn_id, error=kind_of(error), at=frames_of(error))
 
 
 async def _prices(record: DatabaseSessions) -> PriceBook:

@@ -192,6 +192,15 @@ class ChatSettings:
             most=100_000,
         ),
     ] = 1_000
+    max_turns_bytes: Annotated[
+        int,
+        About(
+            "Size of their requests and of the histories put before those, half of it for one "
+            "tenant; what is more is answered 429.",
+            least=2**20,
+            most=2**40,
+        ),
+    ] = 2**29
     turn_deadline_s: Annotated[
         float, About("How long one turn may take, its model calls together.", least=1, most=86_400)
     ] = 600.0
