@@ -39,6 +39,8 @@ async def test_refusal_says_which_budget_and_when_to_come_back(
     with pytest.raises(openai.APIStatusError) as refused:
         await chat.client("s").chat.completions.create(**QUESTION)
     assert refused.value.status_code == 402
+    headers = refused.value.response.headers
+    assert {"x-session-id", "x-turn-id", "x-trace-id"} <= set(headers)
     body = refused.value.response.json()
     error = body["error"]
     assert (error["code"], error["type"]) == ("budget_exceeded", "insufficient_quota")
