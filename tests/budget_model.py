@@ -59,14 +59,21 @@ class ModelEntry:
 
 @dataclass
 class ModelHold:
-    """A hold, and what it took of which window of which budget."""
+    """A hold, and what it took of which window of which budget.
+
+    Attributes:
+        amount: What it may cost; None if that has no price.
+        entry: Its call as it is in the ledger.
+    """
 
     call_id: str
     account: Subjects
     at_us: int
     expires_at_us: int
-    debits: dict[tuple[int, WindowKey], int]
+    amount: int | None
+    debits: dict[tuple[int, WindowKey], int] = field(default_factory=dict)
     state: str = "open"
+    entry: ModelEntry | None = None
 
 
 @dataclass
@@ -134,6 +141,18 @@ class Model:
             amount = 0 if unpriced else (fixed or 0) + granted
             hold.debits[budget.made, key] = amount
         self.holds[hold.call_id] = hold
+
+    def settle(self, hold: ModelHold, entry: ModelEntry, *, is_priced: bool) -> None:
+        """Record the call of a hold, which ends unless that left money held without a price."""
+        if hold.entry is not None:
+            self.entries.remove(hold.entry)
+        self.spend(entry, hold)
+        hold.entry = entry
+        money = {budget.made for budget in self.budgets.values() if budget.unit == "usd"}
+        is_pending = hold.state in PENDING and not is_priced
+        kept = {at: amount for at, amount in hold.debits.items() if amount and at[0] in money}
+        hold.state = "unknown" if is_pending and kept else "settled"
+        hold.debits = kept
 
     def spend(self, entry: ModelEntry, hold: ModelHold | None) -> None:
         """Record a call; what was not held for it could not be refused."""

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from hansard import TurnReceipt
+from hansard.core.budgets import Admission, Hold
 from hansard.core.times import parse_us
 from hansard.core.usage import NewUsage
 from hansard.service.sessions import DatabaseSessions
+from tests.samples import new_hold
 
 NOW = "2026-03-10T12:00:00Z"  # a Tuesday
 
@@ -62,3 +64,18 @@ async def held_and_spent(
         if state.subject == subject:
             return state.held, state.spent
     return 0, 0
+
+
+async def limit(books: DatabaseSessions, amount: int, budget_id: str = "b", **more: Any) -> None:
+    given: dict[str, Any] = {"scope": "tenant", "limit_amount": amount, **more}
+    await books.put_budget(budget_id, **given)
+
+
+async def take(books: DatabaseSessions, call_id: str, cost: int | None, **more: Any) -> Admission:
+    return await books.take_hold(new_hold(call_id, cost, **more))
+
+
+async def find_hold(books: DatabaseSessions, state: str) -> Hold:
+    """The only hold in a state."""
+    (hold,) = (await books.list_holds(state=state)).items
+    return hold

@@ -251,7 +251,8 @@ class SessionService(Protocol):
         """Add one model call's tokens (a delta, never a running total), once per event id.
 
         A call whose cost is not given is priced by the record's price table. One that
-        ``corrects`` another takes that one back, and counts in its place, when it was made.
+        ``corrects`` another takes that one back, and counts in its place, when it was made;
+        ``session_id`` may then be what a deleted session is called, or ``~`` for none.
 
         Raises:
             Conflict: ``usage_conflict`` if the id names another call, or the call that it

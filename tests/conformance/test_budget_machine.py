@@ -22,11 +22,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hansard import LimitReached, TurnReceipt
+from hansard import Conflict, InvalidInput, LimitReached, TurnReceipt
 from hansard.compose import open_database
 from hansard.core.actors import DEFAULT_TENANT, Actor
 from hansard.core.budgets import Subjects
-from hansard.core.usage import NewUsage
+from hansard.core.usage import NO_USAGE, NewUsage
 from hansard.service.sessions import DatabaseSessions
 from tests.budget_model import (
     HOUR_US,
@@ -82,6 +82,7 @@ class BudgetMachine(RuleBasedStateMachine):
     """A record, and a model that is told the same."""
 
     calls = Bundle("calls")
+    taken = Bundle("taken")
     settled = Bundle("settled")
 
     place: ClassVar[Place]
@@ -145,7 +146,7 @@ class BudgetMachine(RuleBasedStateMachine):
         del self.model.budgets[budget_id]
 
     @rule(
-        target=calls,
+        targets=(calls, taken),
         account=accounts,
         fixed=costs,
         output=amounts,
@@ -179,17 +180,22 @@ class BudgetMachine(RuleBasedStateMachine):
             assert expected is None, "a call was refused that fits"
             return multiple()
         assert admission.output_tokens == expected, "another length than what fits"
-        taken = ModelHold(hold.call_id, account, admission.at_us, expires_at_us, {})
+        amount = None if fixed is None else fixed + admission.output_tokens
+        taken = ModelHold(hold.call_id, account, admission.at_us, expires_at_us, amount)
         self.model.take(taken, fixed, admission.output_tokens)
         return hold.call_id
 
     @rule(target=settled, call_id=consumes(calls), cost=costs, tokens=amounts)
     def settle(self, call_id: str, cost: int | None, tokens: int) -> Any:
-        """Settle a call, whatever became of its hold; not one that was resolved by its usage."""
+        """Settle a call, whatever became of its hold; one that was resolved is counted already."""
         hold = self.model.holds[call_id]
-        self.model.spend(ModelEntry(hold.account, hold.at_us, cost or 0, tokens), hold)
-        hold.state = "settled" if hold.state in PENDING else hold.state
-        usage = (call_id, hold.account, cost, tokens, hold.at_us, [call_id])
+        usage = (call_id, hold.account, cost, tokens, self.clock(), [call_id])
+        if hold.entry is None:
+            entry = ModelEntry(hold.account, hold.at_us, cost or 0, tokens)
+            self.model.settle(hold, entry, is_priced=cost is not None)
+        elif not hold.account.session:
+            self.send(*usage)
+            return multiple()
         return usage, *self.send(*usage)
 
     @rule(target=settled, account=accounts, cost=costs, tokens=amounts)
@@ -202,10 +208,12 @@ class BudgetMachine(RuleBasedStateMachine):
 
     @rule(known=settled)
     def settle_again(self, known: tuple[tuple[Any, ...], TurnReceipt, int]) -> None:
-        """To a session that was deleted since, it would be another turn."""
+        """To a session that was deleted since, it is another turn, without the calls it held."""
         usage, told, which = known
         if self.sessions.get(usage[1].session) == which:
             assert self.send(*usage)[0] == replace(told, replayed=True)
+        elif usage[-1]:
+            assert self.send(*usage)[0].usage == NO_USAGE
 
     def send(
         self,
@@ -252,18 +260,33 @@ class BudgetMachine(RuleBasedStateMachine):
         for hold in late:
             hold.state = "unknown"
 
-    @rule(call_id=consumes(calls), cost=costs, tokens=amounts, is_known=st.booleans())
+    @rule(call_id=taken, cost=costs, tokens=amounts, is_known=st.booleans())
     def resolve(self, call_id: str, cost: int | None, tokens: int, is_known: bool) -> None:
         hold = self.model.holds[call_id]
-        if hold.state not in PENDING:
-            return
         usage = NewUsage(event_id="-", model="m", cost_nanousd=cost, input_tokens=tokens)
-        self.run(self.books.resolve_hold(call_id, usage if is_known else None))
-        if is_known:
-            is_there = hold.account.session in self.sessions
-            account = hold.account if is_there else hold.account._replace(session="")
-            self.model.spend(ModelEntry(account, hold.at_us, cost or 0, tokens), hold)
-        hold.state = "settled" if is_known else "written_off"
+        resolution = self.books.resolve_hold(call_id, usage if is_known else None)
+        if hold.state != "unknown":
+            with pytest.raises(Conflict):
+                self.run(resolution)
+        elif is_known and cost is None and hold.amount:
+            with pytest.raises(InvalidInput):
+                self.run(resolution)
+        else:
+            self.run(resolution)
+            if is_known:
+                self.model.settle(hold, self.found_out(hold, cost, tokens), is_priced=True)
+            else:
+                hold.state = "written_off"
+
+    def found_out(self, hold: ModelHold, cost: int | None, tokens: int) -> ModelEntry:
+        """A call as it was found out; one that was counted keeps its tokens if none are said."""
+        if hold.entry is not None:
+            return ModelEntry(
+                hold.entry.account, hold.at_us, cost or 0, tokens or hold.entry.tokens
+            )
+        is_there = hold.account.session in self.sessions
+        account = hold.account if is_there else hold.account._replace(session="")
+        return ModelEntry(account, hold.at_us, cost or 0, tokens)
 
     @precondition(lambda self: len(self.sessions) > 1)
     @rule(data=st.data())

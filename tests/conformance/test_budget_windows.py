@@ -9,7 +9,9 @@ import pytest
 from hansard import LimitReached
 from hansard.compose import open_database
 from hansard.core.actors import Actor
+from hansard.core.money import COST_MAX_NANOUSD
 from hansard.core.times import parse_us
+from hansard.core.usage import TOTAL_MAX
 from hansard.service.sessions import DatabaseSessions
 from tests.ledgers import Clock, held_and_spent, settle
 from tests.places import Place
@@ -42,6 +44,15 @@ async def spend_elsewhere(books: DatabaseSessions, call_id: str, cost: int) -> N
     """A call on the account of others."""
     bob = books.acting_as(Actor(owner="bob", sees_all=False, key_id="l"))
     await settle(bob, call_id, cost, session_id="t", agent="other")
+
+
+async def test_what_was_billed_is_counted_as_far_as_a_window_goes(
+    books: DatabaseSessions,
+) -> None:
+    await limit(books, limit_amount=TOTAL_MAX, mode="observe")
+    for n in range(10):
+        await settle(books, f"c{n}", COST_MAX_NANOUSD, model=f"m{n}")
+    assert await held_and_spent(books) == (0, TOTAL_MAX)
 
 
 @pytest.mark.parametrize("scope", SCOPES)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hansard import Conflict, LimitReached, NotFound, UsageTotals
+from hansard import Conflict, LimitReached, NotFound
 from hansard.compose import open_database
 from hansard.core.actors import Actor
-from hansard.core.budgets import Admission, Hold
-from hansard.core.usage import NewUsage
 from hansard.service.sessions import DatabaseSessions
-from tests.ledgers import Clock, held_and_spent, settle
+from tests.ledgers import Clock, find_hold, held_and_spent, limit, settle, take
 from tests.places import Place
-from tests.samples import compete, new_hold
+from tests.samples import compete
 
 pytestmark = pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
 
@@ -39,21 +36,6 @@ async def main(url, name):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-
-
-async def limit(books: DatabaseSessions, amount: int, budget_id: str = "b", **more: Any) -> None:
-    given: dict[str, Any] = {"scope": "tenant", "limit_amount": amount, **more}
-    await books.put_budget(budget_id, **given)
-
-
-async def take(books: DatabaseSessions, call_id: str, cost: int | None, **more: Any) -> Admission:
-    return await books.take_hold(new_hold(call_id, cost, **more))
-
-
-async def find_hold(books: DatabaseSessions, state: str) -> Hold:
-    """The only hold in a state."""
-    (hold,) = (await books.list_holds(state=state)).items
-    return hold
 
 
 async def test_fifty_concurrent_calls_for_ten_admit_exactly_ten(
@@ -247,105 +229,6 @@ async def test_unpriced_model_is_admitted_elsewhere(
     await limit(books, 10, **kind)
     assert (await take(books, "c", None)).is_budgeted
     assert (await find_hold(books, "open")).amount_nanousd is None
-
-
-async def expired(books: DatabaseSessions, cost: int) -> None:
-    """A hold on an account, of which nobody heard in time."""
-    ann = books.acting_as(Actor(owner="ann", sees_all=False, key_id="k"))
-    await take(ann, "c", cost, agent="helper", expires_at_us=books.clock())
-    assert await books.expire_holds() == 1
-
-
-async def test_expired_hold_stays_held(books: DatabaseSessions) -> None:
-    await limit(books, 10)
-    await expired(books, 8)
-    assert await held_and_spent(books) == (8, 0)
-    assert (await find_hold(books, "unknown")).call_id == "c"
-
-
-async def test_hold_does_not_expire_before_its_time(books: DatabaseSessions) -> None:
-    await take(books, "c", 1)
-    assert await books.expire_holds() == 0
-
-
-async def test_expired_hold_may_still_be_settled(books: DatabaseSessions) -> None:
-    await limit(books, 10)
-    await expired(books, 8)
-    await settle(books, "c", 3)
-    assert await held_and_spent(books) == (0, 3)
-
-
-async def test_unknown_call_is_resolved_by_what_it_used(
-    books: DatabaseSessions, place: Place
-) -> None:
-    """On the account that it was held on, whoever says so."""
-    await limit(books, 10, scope="key", subject="*")
-    await expired(books, 8)
-    await books.resolve_hold("c", NewUsage(event_id="-", model="m", cost_nanousd=3))
-    assert await held_and_spent(books, "k") == (0, 3)
-    assert place.execute("SELECT event_id, owner, agent, confidence FROM usage_entries") == [
-        ("c", "ann", "helper", "reconciled")
-    ]
-
-
-async def test_turn_that_comes_after_its_call_was_resolved_is_recorded(
-    books: DatabaseSessions,
-) -> None:
-    """With its messages; what somebody found out that it cost stands."""
-    await limit(books, 10)
-    await books.create(session_id="s")
-    await take(books, "c", 8, session_id="s", expires_at_us=books.clock())
-    await books.expire_holds()
-    await books.resolve_hold("c", NewUsage(event_id="-", cost_nanousd=3))
-    receipt = await settle(books, "c", 5, session_id="s")
-    assert (receipt.replayed, receipt.usage.cost_nanousd) == (False, 3)
-    assert await held_and_spent(books) == (0, 3)
-
-
-async def test_unknown_call_is_written_off(books: DatabaseSessions) -> None:
-    await limit(books, 10)
-    await expired(books, 8)
-    await books.resolve_hold("c", None)
-    assert await held_and_spent(books) == (0, 0)
-    assert (await find_hold(books, "written_off")).call_id == "c"
-
-
-async def test_call_of_a_session_that_is_gone_is_resolved(books: DatabaseSessions) -> None:
-    await limit(books, 10)
-    await books.create(session_id="s")
-    await take(books, "c", 8, session_id="s", expires_at_us=books.clock())
-    await books.expire_holds()
-    await books.delete("s")
-    await books.resolve_hold("c", NewUsage(event_id="-", cost_nanousd=3))
-    assert await held_and_spent(books) == (0, 3)
-
-
-async def test_turn_brings_no_session_back_that_was_there(books: DatabaseSessions) -> None:
-    """What was used is then recorded of no session."""
-    await limit(books, 10)
-    await books.create(session_id="s")
-    await take(books, "c", 8, session_id="s")
-    await books.delete("s")
-    with pytest.raises(NotFound):
-        await settle(books, "c", 3, session_id="s", creates=False)
-    assert not await books.exists("s")
-    assert await held_and_spent(books) == (8, 0)
-    await settle(books, "c", 3)
-    assert await held_and_spent(books) == (0, 3)
-
-
-async def test_hold_that_has_ended_is_not_resolved(books: DatabaseSessions) -> None:
-    await expired(books, 8)
-    await books.resolve_hold("c", None)
-    with pytest.raises(Conflict) as caught:
-        await books.resolve_hold("c", NewUsage(event_id="-", cost_nanousd=3))
-    assert caught.value.code == "hold_ended"
-    assert (await books.usage_report()).totals == UsageTotals()
-
-
-async def test_hold_that_never_was_is_not_found(books: DatabaseSessions) -> None:
-    with pytest.raises(NotFound):
-        await books.resolve_hold("c", None)
 
 
 async def test_nobody_holds_on_the_account_of_others(books: DatabaseSessions) -> None:

@@ -8,10 +8,20 @@ from typing import Any
 
 import pytest
 
-from hansard import Conflict, InvalidInput, NotFound, SessionService, Unauthorized, UsageTotals
+from hansard import (
+    Conflict,
+    InvalidInput,
+    NewUsage,
+    NotFound,
+    SessionService,
+    Unauthorized,
+    UsageTotals,
+)
 from hansard.compose import open_database
 from hansard.core.actors import Actor
+from hansard.core.ids import ID_MAX
 from hansard.core.strict_json import canonicalize
+from tests.ledgers import held_and_spent, settle
 from tests.samples import call, compete, user
 
 
@@ -75,8 +85,8 @@ async def test_unknown_call_cannot_be_corrected(record: SessionService) -> None:
 async def test_what_takes_a_call_back_cannot_be_corrected(record: SessionService) -> None:
     await spend(record)
     await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=70)
-    with pytest.raises(NotFound):
-        await record.update_token_usage("s", event_id="c3", corrects="c1.reversed")
+    with pytest.raises(InvalidInput):
+        await record.update_token_usage("s", event_id="c3", corrects="c1~")
     assert (await record.usage("s")).totals.calls == 1
 
 
@@ -108,6 +118,55 @@ async def test_corrected_ledger_proves_itself(record_url: str) -> None:
         report = await record.verify_ledger()
     assert report.ok
     assert report.entries == 3
+
+
+async def test_no_id_stands_in_the_way_of_a_correction(record: SessionService) -> None:
+    longest = "c" * ID_MAX
+    await record.append_turn("s", [], usage=[call(longest, 9), call("c1", 9)], create=True)
+    await record.update_token_usage("s", event_id="c1.reversed", input_tokens=1)
+    await record.update_token_usage("s", event_id="d", corrects=longest, input_tokens=2)
+    totals = await record.update_token_usage("s", event_id="e", corrects="c1", input_tokens=4)
+    assert (totals.calls, totals.input_tokens) == (3, 7)
+
+
+async def test_call_of_a_deleted_session_is_corrected_under_the_name_that_it_has_now(
+    record: SessionService,
+) -> None:
+    await spend(record)
+    await record.delete("s")
+    with pytest.raises(NotFound):
+        await record.update_token_usage("s", event_id="c2", corrects="c1")
+    (bucket,) = (await record.usage_report(group_by=["session"])).buckets
+    (buried,) = bucket.key
+    assert buried is not None
+    for _ in range(2):
+        await record.update_token_usage(buried, event_id="c2", corrects="c1", input_tokens=70)
+    (bucket,) = (await record.usage_report(group_by=["session"])).buckets
+    assert (bucket.key, bucket.totals.calls, bucket.totals.input_tokens) == ((buried,), 1, 70)
+    with pytest.raises(Conflict):
+        await record.update_token_usage(buried, event_id="c3", corrects="c1", input_tokens=70)
+
+
+async def test_call_of_no_session_is_corrected_on_its_owners_account(record_url: str) -> None:
+    async with open_database(record_url) as record:
+        await record.put_budget("b", scope="owner", subject="*", limit_amount=10**9, unit="tokens")
+        alice = record.acting_as(Actor(owner="alice", sees_all=False, key_id="k"))
+        await settle(alice, "c1", input_tokens=100, agent="helper")
+        bob = record.acting_as(Actor(owner="bob", sees_all=False))
+        with pytest.raises(NotFound):
+            await bob.update_token_usage("~", event_id="c2", corrects="c1")
+        await record.update_token_usage("~", event_id="c2", corrects="c1", input_tokens=70)
+        assert await held_and_spent(record, "alice") == (0, 70)
+        (bucket,) = (await record.usage_report(group_by=["owner", "agent"])).buckets
+        assert (bucket.key, bucket.totals.input_tokens) == (("alice", "helper"), 70)
+        assert (await record.verify_ledger()).ok
+
+
+async def test_only_what_is_said_afterwards_is_reconciled(record: SessionService) -> None:
+    found = [NewUsage(event_id="c1", input_tokens=1, confidence="reconciled")]
+    with pytest.raises(InvalidInput) as caught:
+        await record.append_turn("s", [], usage=found, create=True)
+    assert caught.value.code == "invalid_usage"
 
 
 async def correct(record: SessionService) -> dict[str, Any]:
@@ -144,9 +203,9 @@ async def test_document_takes_back_only_what_it_brings(record: SessionService, c
         case "absent":
             del usage["c1"]
         case "other":
-            usage["c1.reversed"]["cost_usd"] = "-700"
+            usage["c1~"]["cost_usd"] = "-700"
         case _:
-            usage["c1.reversed"]["event_id"] = "c9"
+            usage["c1~"]["event_id"] = "c9"
     document["usage"] = list(usage.values())
     with pytest.raises(InvalidInput):
         await record.import_session(seal(document))

@@ -14,14 +14,20 @@ import pytest
 
 from hansard.clock import now_us
 from hansard.compose import open_database
+from hansard.core.actors import Actor
 from tests.faults.crash_disk import Disk
-from tests.faults.harness import Load, attempt, run, seed_told
+from tests.faults.harness import Load, attempt, run, seed_told, until
 from tests.faults.history import History, make_turn
 from tests.faults.record_on_disk import open_on, serve_on
-from tests.postgres import PostgresCluster, database_name
-from tests.samples import dialogue, together
+from tests.postgres import PostgresCluster, PostgresServer, database_name
+from tests.samples import dialogue, new_hold, together
 
 LOCK = "SELECT 1 FROM sessions WHERE session_id = %s FOR UPDATE"
+NEW_WINDOW = (
+    "INSERT INTO budget_windows (tenant_id, budget_id, subject, start_us, held, spent,"
+    " warned_percent) SELECT tenant_id, 'b', 'ann', start_us, 0, 0, 0 FROM budget_windows"
+)
+OLD_WINDOW = "SELECT 1 FROM budget_windows WHERE budget_id = 'a' FOR NO KEY UPDATE NOWAIT"
 WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted"
 
 
@@ -76,6 +82,23 @@ async def test_purge_passes_over_a_session_that_somebody_holds(cluster_url: str)
             assert await record.exists("b")
         report = await record.purge(updated_before_us=later_us)
         assert (report.sessions, report.messages) == (1, 3)
+
+
+async def test_who_waits_for_a_new_window_of_a_budget_keeps_nobody_waiting(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    """It holds none of the others meanwhile, so there is no circle of waiters."""
+    account = Actor(owner="ann", sees_all=False)
+    async with open_database(postgres_url) as record:
+        await record.put_budget("a", scope="tenant", limit_amount=10)
+        await record.put_budget("b", scope="owner", subject="*", limit_amount=10)
+        await record.take_hold(new_hold("c1", 1))
+        async with await psycopg.AsyncConnection.connect(postgres_url) as other:
+            await other.execute(NEW_WINDOW)
+            held = asyncio.create_task(record.acting_as(account).take_hold(new_hold("c2", 1)))
+            await until(lambda: postgres_server.execute(WAITING))
+            await other.execute(OLD_WINDOW)
+        assert (await held).is_budgeted
 
 
 async def test_lock_that_sqlite_meets_half_way_is_waited_for() -> None:

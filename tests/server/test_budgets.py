@@ -54,6 +54,12 @@ def hold(call_id: str, cost_nanousd: int = USD // 2, **fields: Any) -> NewHold:
     return NewHold(call_id=call_id, **(values | fields))
 
 
+async def expire(record: DatabaseSessions) -> None:
+    """Let the time of all holds be over."""
+    record.clock = lambda: LATER_US + 1
+    await record.expire_holds()
+
+
 async def state(api: httpx.AsyncClient, budget_id: str) -> dict[str, Any]:
     """The only state of a budget."""
     (found,) = (await api.get(f"/v1/budgets/{budget_id}")).json()["states"]
@@ -168,8 +174,7 @@ async def test_hold_of_which_nobody_heard_is_listed(
     await record.take_hold(hold("c"))
     assert (await api.get("/v1/holds")).json() == {"holds": [], "next_cursor": None}
     (found,) = (await api.get("/v1/holds?state=open")).json()["holds"]
-    record.clock = lambda: LATER_US + 1
-    await record.expire_holds()
+    await expire(record)
     (unknown,) = (await api.get("/v1/holds")).json()["holds"]
     assert unknown == found | {"state": "unknown"}
     assert (unknown["call_id"], unknown["owner"], unknown["model_asked"]) == (
@@ -179,6 +184,7 @@ async def test_hold_of_which_nobody_heard_is_listed(
     )
     assert (unknown["amount_usd"], unknown["amount_tokens"]) == ("0.5", 150)
     assert (unknown["budget_ids"], unknown["ended_at"]) == (["all"], None)
+    assert unknown["counted"] is False
 
 
 async def test_holds_come_in_pages(api: httpx.AsyncClient, record: DatabaseSessions) -> None:
@@ -199,6 +205,9 @@ async def test_hold_is_resolved_on_its_own_account(
         body = {"scope": scope, "subject": subject, "limit": "1"}
         await api.put(f"/v1/budgets/{scope}", json=body)
     await record.take_hold(hold("c"))
+    early = await api.post("/v1/holds/c/resolve", json={"usage": {"cost_usd": "0.25"}})
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "hold_open")
+    await expire(record)
     answer = await api.post("/v1/holds/c/resolve", json={"usage": {"cost_usd": "0.25"}})
     assert (answer.status_code, answer.json()) == (200, {"call_id": "c", "state": "settled"})
     for scope in ("owner", "agent", "key"):
@@ -211,6 +220,7 @@ async def test_hold_is_resolved_on_its_own_account(
 async def test_hold_is_written_off(api: httpx.AsyncClient, record: DatabaseSessions) -> None:
     await api.put("/v1/budgets/all", json=TOTAL)
     await record.take_hold(hold("c"))
+    await expire(record)
     answer = await api.post("/v1/holds/c/resolve", json={"written_off": True})
     assert answer.json() == {"call_id": "c", "state": "written_off"}
     assert (await state(api, "all"))["remaining"] == "1"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from hansard.core.ids import check_id
+from hansard.core.ids import check_ledger_name
 
 LONG_S: Final = 600.0  # for calls whose work grows with the history
 HEARTBEAT_S: Final = 15.0  # between signs of life in a stream of events
@@ -35,11 +35,12 @@ class Route(NamedTuple):
         '/v1/sessions/event%3Aa.b/usage'
 
         Raises:
-            InvalidInput: If that cannot be a session's id.
+            InvalidInput: If that can be neither a session's id nor what it is called when it
+                is gone; the server knows where the latter means something.
         """
         if session_id is None:
             return self.path
-        escaped = quote(check_id(session_id, "session_id"), safe="")
+        escaped = quote(check_ledger_name(session_id) or "~", safe="")
         if not escaped.strip("."):  # "." and ".." mean something in a path
             escaped = escaped.replace(".", "%2E")
         return self.path.replace("{session_id}", escaped)

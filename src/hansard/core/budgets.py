@@ -190,7 +190,12 @@ class Admission(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A hold as it is kept; ``amount_nanousd`` is None if the call is unpriced."""
+    """A hold as it is kept.
+
+    Attributes:
+        amount_nanousd: None if the call is unpriced.
+        is_counted: Whether the call's usage is in the ledger.
+    """
 
     call_id: str
     session_id: str | None
@@ -208,6 +213,7 @@ class Hold:
     created_at_us: int
     expires_at_us: int
     ended_at_us: int | None
+    is_counted: bool
 
 
 def check_budget(

@@ -195,13 +195,14 @@ def check_document_usage(entry: UsageEntry) -> UsageEntry:
     if entry.turn_id is not None:
         check_id(entry.turn_id, "turn_id")
     if entry.reverses is None:
-        check_usage(entry, entry.event_id)
+        check_usage(entry, entry.event_id, is_hindsight=True)
     else:
         if entry.event_id != reversed_id(check_id(entry.reverses, "reverses")):
             raise InvalidInput(
                 "what takes an entry back has an id of its own making", code="invalid_usage"
             )
-        check_usage(reversal_of(entry), entry.event_id)
+        reversed_entry = structs.replace(reversal_of(entry), event_id=entry.reverses)
+        check_usage(reversed_entry, "", is_hindsight=True)
     told = "provider_usage" if entry.cost_nanousd is None else "provider_cost"
     return structs.replace(entry, confidence=entry.confidence or told)
 

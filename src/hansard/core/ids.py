@@ -24,6 +24,7 @@ EntropySource = Callable[[int], bytes]
 """Gives that many random bytes."""
 
 _ID = re.compile(r"[A-Za-z0-9_\-:.]{1,128}")
+_BURIED = re.compile(_ID.pattern + "~[0-9A-Z]{26}")
 _STRICT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _OF_BYTE = (_CROCKFORD * 8).encode()  # the character of a byte's last five bits
@@ -49,6 +50,26 @@ def check_id(value: object, noun: str) -> str:
             field=noun,
         )
     return exact(value)
+
+
+def check_ledger_name(value: object) -> str:
+    """Return the session under which entries stand, by its id or as it is called since its end.
+
+    ``~`` are the calls of no session, which the record keeps under the empty name.
+
+    Raises:
+        InvalidInput: As ``check_id``.
+    """
+    if value == "~":
+        return ""
+    if isinstance(value, str) and _BURIED.fullmatch(value):
+        return exact(value)
+    return check_id(value, "session_id")
+
+
+def is_session_id(name: str) -> bool:
+    """Tell whether such a name is that of a session that may be there."""
+    return bool(name) and "~" not in name
 
 
 def check_strict_id(value: object, noun: str) -> str:

@@ -189,12 +189,13 @@ def check_usage_only(
     clock: Clock,
     pricing: Pricing = unpriced,
     corrects: UsageEntry | None = None,
+    is_hindsight: bool = False,
 ) -> NewTurn:
     """Check one model call to be counted outside any turn, maybe in place of another.
 
     A correction counts when the call that it corrects did.
     """
-    call = check_usage(entry, "")
+    call = check_usage(entry, "", is_hindsight=is_hindsight or corrects is not None)
     now_us = clock() if corrects is None else corrects.recorded_at_us
     reversal = None if corrects is None else take_back(corrects)
     return NewTurn(

@@ -138,6 +138,11 @@ class NewUsage(Struct, frozen=True, kw_only=True):
     confidence: str = ""
     raw: str | None = None
 
+    @property
+    def has_counts(self) -> bool:
+        """Whether it says anything of what was used, its cost apart."""
+        return any(getattr(self, name) for name in _COUNTS)
+
 
 Pricing = Callable[[NewUsage, int], tuple[int, str] | None]
 """Prices a call made at a time (microseconds since 1970): nano-dollars, and the name of the
@@ -239,13 +244,13 @@ def charge(usage: NewUsage, at_us: int, pricing: Pricing) -> ChargedUsage:
 
 def take_back(entry: UsageEntry) -> UsageEntry:
     """The entry that takes another back; there can be one for each."""
-    event_id = check_id(reversed_id(entry.event_id), "event_id")
-    return replace(reversal_of(entry), event_id=event_id, reverses=entry.event_id)
+    reversal = reversal_of(entry)
+    return replace(reversal, event_id=reversed_id(entry.event_id), reverses=entry.event_id)
 
 
 def reversed_id(event_id: str) -> str:
-    """The id of what takes an entry back."""
-    return f"{event_id}.reversed"
+    """The id of what takes an entry back, which no call can have."""
+    return f"{event_id}~"
 
 
 def reversal_of(entry: UsageEntry) -> UsageEntry:
@@ -259,8 +264,15 @@ def unpriced(usage: NewUsage, at_us: int) -> None:
     """The pricing that knows no price."""
 
 
-def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> NewUsage:
+def check_usage(
+    entry: NewUsage | Mapping[str, Any], default_event_id: str, *, is_hindsight: bool = False
+) -> NewUsage:
     """Check one model call.
+
+    Args:
+        entry: The call as it was given.
+        default_event_id: Its id, if it names none.
+        is_hindsight: Whether it may be ``reconciled``: found out by a person afterwards.
 
     Raises:
         InvalidInput: On unknown fields, negative, fractional or huge counts, a part larger
@@ -279,6 +291,10 @@ def check_usage(entry: NewUsage | Mapping[str, Any], default_event_id: str) -> N
     if type(entry) is not NewUsage:
         entry = NewUsage(**{name: getattr(entry, name) for name in NewUsage.__struct_fields__})
     _check_counts(entry)
+    if entry.confidence == RECONCILED and not is_hindsight:
+        raise InvalidInput(
+            "only what is said afterwards is reconciled", code="invalid_usage", field="confidence"
+        )
     texts = _check_texts(entry)
     changed = {name: text for name, text in texts.items() if text is not getattr(entry, name)}
     return replace(entry, **changed) if changed else entry

@@ -134,7 +134,8 @@ class BudgetList(Struct):
 class HoldAnswer(Struct):
     """A hold: what a call may cost at most, in each of some budgets.
 
-    ``amount_usd`` is null if the model is unpriced; ``overrun`` says that the call cost more.
+    ``amount_usd`` is null if the model is unpriced; ``overrun`` says that the call cost more;
+    ``counted``, that its usage is in the ledger.
     """
 
     call_id: str
@@ -151,6 +152,7 @@ class HoldAnswer(Struct):
     created_at: Time
     expires_at: Time
     ended_at: Time | None
+    counted: bool
 
     @classmethod
     def of(cls, hold: Hold) -> HoldAnswer:
@@ -170,6 +172,7 @@ class HoldAnswer(Struct):
             format_us(hold.created_at_us),
             format_us(hold.expires_at_us),
             _time(hold.ended_at_us),
+            hold.is_counted,
         )
 
 

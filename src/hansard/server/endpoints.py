@@ -214,7 +214,7 @@ ENDPOINTS: Final = (
         handler=usage.add_usage,
         body=Body(shape=bodies.UsageEntryBody),
         answer=usage.UsageAdded,
-        errors=(404, 409),
+        errors=(403, 404, 409),
     ),
     Endpoint(
         method="GET",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hansard.core.errors import InvalidInput
-from hansard.core.usage import NewUsage, check_usage
+from hansard.core.usage import RECONCILED, NewUsage, check_usage
 from hansard.server.bodies import NoQuery, UsageBody
 from hansard.server.budget_shapes import HoldAnswer, HoldPage, HoldsQuery, ResolveBody, Resolved
 from hansard.server.calls import Call, Reply, page_limit, to_json
@@ -34,8 +34,8 @@ async def resolve_hold(call: Call[NoQuery, ResolveBody]) -> Reply:
 
 
 def _reconciled(call_id: str, body: UsageBody) -> NewUsage:
-    if body.event_id not in {None, call_id} or body.confidence not in {"", "reconciled"}:
+    if body.event_id not in {None, call_id} or body.confidence not in {"", RECONCILED}:
         raise InvalidInput(
             "event_id and confidence follow from the hold", code="invalid_resolution"
         )
-    return check_usage(body.given(), call_id)
+    return check_usage(body.given(), call_id, is_hindsight=True)

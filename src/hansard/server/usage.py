@@ -88,7 +88,11 @@ async def get_usage(call: Call[bodies.NoQuery, None]) -> Reply:
 
 
 async def add_usage(call: Call[bodies.NoQuery, bodies.UsageEntryBody]) -> Reply:
-    """Count one model call that belongs to no turn, or correct one, once per ``event_id``."""
+    """Count one model call that belongs to no turn, or correct one, once per ``event_id``.
+
+    The scope `budgets:write` opens corrections. Calls of a session that was deleted are
+    corrected under the name that it has since, and calls of none under `~`.
+    """
     body = call.body
     totals = await call.record.count_call(call.session_id, body.given(), corrects=body.corrects)
     return Reply(to_json(UsageAdded(call.session_id, Totals.of(totals))))

@@ -25,15 +25,16 @@ from hansard.core.budgets import (
     check_budget,
 )
 from hansard.core.errors import InvalidInput, NotFound, Unauthorized
-from hansard.core.ids import check_id
+from hansard.core.ids import check_id, make_ulid
 from hansard.core.ledger import LedgerReport
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
 from hansard.core.sessions import check_new_session
-from hansard.core.turns import NewTurn, TurnReceipt, check_turn, check_usage_only
-from hansard.core.usage import RECONCILED, NewUsage
+from hansard.core.turns import TurnReceipt, check_turn, check_usage_only
+from hansard.core.usage import RECONCILED, NewUsage, UsageEntry
 from hansard.offload import check_list
 from hansard.service.turns import Turns
 from hansard.store import ledger, limits
+from hansard.store import usage as entries
 from hansard.store.budgets import AdmissionJob
 from hansard.store.database import Tx
 from hansard.store.turns import Append
@@ -72,11 +73,12 @@ class Budgets(Turns):
         """Record a turn that was made at a time, and end the holds of its calls, once.
 
         The session's ``cost_data`` gets its running totals. Without a session only the usage
-        is recorded.
+        is recorded; the ids of calls are then one set for the whole tenant. A call that has a
+        hold counts on the account and at the moment of that; one that somebody resolved by
+        its usage does not count again.
 
-        Args:
-            creates: Make the session if there is none; False for a turn of one that was there
-                when the turn began, so that one that was deleted since stays so.
+        ``creates`` makes the session if there is none. A turn of one that was there when it
+        began does not, so that one that was deleted since stays so.
 
         Raises:
             Conflict: As ``append_turn``.
@@ -211,31 +213,59 @@ class Budgets(Turns):
     async def resolve_hold(self, call_id: str, usage: NewUsage | None) -> None:
         """Say what became of a call of which nobody knew: its usage, or (None) nothing at all.
 
-        It counts on the account that the hold was taken on, at the time when it was.
+        It counts on the account that the hold was taken on, at the time when it was. If its
+        usage is in the ledger, without a price, what is said takes the place of that.
 
         Raises:
             NotFound: ``hold_not_found``.
-            Conflict: ``hold_ended``.
+            Conflict: ``hold_ended``; ``hold_open``, while the call may be under way; and
+                ``usage_conflict``, if the call was corrected since.
+            InvalidInput: ``invalid_resolution``, if it does not say what a call cost that has
+                no price.
         """
         self._check_may_set()
-        now_us, tenant_id = self.clock(), self.actor.tenant_id
+        tenant_id = self.actor.tenant_id
         check_id(call_id, "call_id")
-        hold = await self.runner.write(lambda tx: limits.get_pending(tx, tenant_id, call_id))
         if usage is None:
-            await self.runner.write(
-                lambda tx: limits.end_holds(tx, tenant_id, [call_id], "written_off", now_us)
-            )
+            await self.runner.write(lambda tx: self._write_off(tx, call_id))
             return
-        turn = check_usage_only(
-            _reconciled(hold, usage),
-            clock=lambda: hold.created_at_us,
-            pricing=await self.pricing(),
-        )
-        append = _resolution(hold, tenant_id, turn, now_us)
+        hold = await self.runner.write(lambda tx: limits.get_unknown(tx, tenant_id, call_id))
+        append = await self._resolution(hold, usage)
         try:
             await self.runner.append(append)
         except NotFound:  # the session was deleted: the tenant's then
             await self.runner.append(replace(append, key=(tenant_id, NO_SESSION)))
+
+    def _write_off(self, tx: Tx, call_id: str) -> None:
+        tenant_id = self.actor.tenant_id
+        limits.get_unknown(tx, tenant_id, call_id)
+        limits.end_holds(tx, tenant_id, [call_id], "written_off", self.clock())
+
+    async def _resolution(self, hold: Hold, found: NewUsage) -> Append:
+        """Usage that ends a hold: of a call that is not in the ledger, or is without a price."""
+        tenant_id, session_id = self.actor.tenant_id, hold.session_id or NO_SESSION
+        check = partial(check_usage_only, pricing=await self.pricing(), is_hindsight=True)
+        if hold.is_counted:
+            account, entry = await self.runner.read(
+                lambda tx: entries.get(
+                    tx, Actor(tenant_id), session_id, hold.call_id, anywhere=True
+                )
+            )
+            again = _again(entry, found, "call_" + make_ulid(self.clock()))
+            append = self.correction(account, check(again, clock=self.clock, corrects=entry))
+        else:
+            turn = check(_reconciled(hold, found), clock=lambda: hold.created_at_us)
+            append = Append(
+                Actor(tenant_id),
+                (tenant_id, session_id),
+                turn,
+                holds=(hold.call_id,),
+                ended_at_us=self.clock(),
+            )
+        (charged,) = append.turn.usage
+        if charged.cost_nanousd is None and hold.amount_nanousd:
+            raise InvalidInput("there is no price: say what it cost", code="invalid_resolution")
+        return append
 
     async def count_holds(self) -> Mapping[str, tuple[int, int]]:
         """Return how many holds of every tenant are open or unknown, and since when the oldest.
@@ -274,13 +304,14 @@ def _reconciled(hold: Hold, usage: NewUsage) -> NewUsage:
     )
 
 
-def _resolution(hold: Hold, tenant_id: str, turn: NewTurn, now_us: int) -> Append:
-    """Usage that ends a hold, on the hold's account."""
-    return Append(
-        Actor(tenant_id, hold.owner, key_id=hold.key_id),
-        (tenant_id, hold.session_id or NO_SESSION),
-        turn,
-        agent=hold.agent,
-        holds=(hold.call_id,),
-        ended_at_us=now_us,
+def _again(entry: UsageEntry, found: NewUsage, event_id: str) -> NewUsage:
+    """What stands for a recorded call: as it was counted, unless somebody counted it anew."""
+    call = found if found.has_counts else replace(entry, cost_nanousd=found.cost_nanousd)
+    return replace(
+        call,
+        event_id=event_id,
+        provider=found.provider or entry.provider,
+        model=found.model or entry.model,
+        model_asked=found.model_asked or entry.model_asked,
+        confidence=RECONCILED,
     )

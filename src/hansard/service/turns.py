@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from hansard.core.actors import Actor
+from hansard.core.budgets import Subjects
 from hansard.core.errors import Conflict, Unauthorized
-from hansard.core.ids import check_id
+from hansard.core.ids import check_id, check_ledger_name
 from hansard.core.messages import Message
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
 from hansard.core.reports import UsageReport, check_report
@@ -20,7 +22,7 @@ from hansard.core.turns import (
     check_turn,
     check_usage_only,
 )
-from hansard.core.usage import NewUsage, SessionUsage, UsageEntry, UsageTotals, unpriced
+from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, unpriced
 from hansard.offload import check_list
 from hansard.service.messages import Messages
 from hansard.store import reports, turns, usage
@@ -158,18 +160,37 @@ class Turns(Messages):
             Unauthorized: ``forbidden``, if the caller may correct nothing: what was measured
                 would else be everybody's to take back.
         """
-        if corrects is not None and not self.actor.sets_budgets:
+        if corrects is None:
+            turn = check_usage_only(entry, clock=self.clock, pricing=await self.pricing())
+            return (await self.append(session_id, turn)).usage
+        if not self.actor.sets_budgets:
             raise Unauthorized("corrections are not yours to make", code="forbidden")
-        wrong = None if corrects is None else await self._get_entry(session_id, corrects)
+        under = check_ledger_name(session_id)
+        check_id(corrects, "event_id")
+        account, wrong = await self.runner.read(
+            lambda tx: usage.get(tx, self.actor, under, corrects)
+        )
         turn = check_usage_only(
             entry, clock=self.clock, pricing=await self.pricing(), corrects=wrong
         )
-        return (await self.append(session_id, turn)).usage
+        receipt: TurnReceipt = await self.runner.append(self.correction(account, turn))
+        return receipt.usage
 
-    async def _get_entry(self, session_id: str, event_id: str) -> UsageEntry:
-        check_id(event_id, "event_id")
-        return await self.read_session(
-            session_id, lambda tx, _session: usage.get(tx, self.actor, session_id, event_id)
+    def correction(self, account: Subjects, turn: NewTurn) -> Append:
+        """The append of a call in place of another, on the account of that.
+
+        If money is still held for that, for want of a price, it is let go with it.
+        """
+        assert turn.reversal is not None
+        assert turn.reversal.reverses is not None
+        tenant_id = self.actor.tenant_id
+        return Append(
+            Actor(tenant_id),  # whoever may correct it: it was found
+            (tenant_id, account.session),
+            turn,
+            account=account,
+            holds=(turn.reversal.reverses,),
+            ended_at_us=self.clock(),
         )
 
     async def append(self, session_id: str, turn: NewTurn, *, create: bool = False) -> TurnReceipt:

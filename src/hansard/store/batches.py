@@ -11,19 +11,20 @@ wait, so nobody waits for another session's lock.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hansard.core.budgets import Admission, Subjects
 from hansard.core.digest import GENESIS
 from hansard.core.errors import HansardError
 from hansard.core.turns import TurnReceipt
 from hansard.core.usage import NO_USAGE
-from hansard.store import budgets, sessions, turns, usage
+from hansard.store import budgets, recording, sessions, usage
 from hansard.store.budgets import Accounts, AdmissionJob
 from hansard.store.database import Row, Tx
 from hansard.store.jobs import DEFERRED, Gathered, Outcome
+from hansard.store.recording import Found, Recording
 from hansard.store.sessions import Head
-from hansard.store.turns import Append, Found, Recording, subjects_of
+from hansard.store.turns import Append
 
 Item = Append | AdmissionJob
 
@@ -56,8 +57,8 @@ class _Batch:
                     sessions.insert(tx, append.actor, append.create)
         heads, known_turns, known_usage, cost_data, holds, _, limits, owners = tx.look_up(
             (sessions.lock_query(wait=wait), sorted({append.key for append in appends})),
-            ("turn_find", turns.turn_keys(appends)),
-            ("usage_find", turns.usage_keys(appends, sure=sure)),
+            ("turn_find", recording.turn_keys(appends)),
+            ("usage_find", recording.usage_keys(appends, sure=sure)),
             ("cost_data_find", [append.key for append in appends if append.tells_cost_data]),
             ("hold_find", _hold_keys(appends, admissions)),
             ("budget_share", [()]),
@@ -67,7 +68,7 @@ class _Batch:
         self.heads = sessions.heads_of(heads)
         self.owners = {(row[0], row[1]): (row[2], row[3]) for row in owners}
         found = Found(
-            turns.turns_of(known_turns),
+            recording.turns_of(known_turns),
             usage.entries_of(known_usage),
             {(row[0], row[1]): row[2] for row in cost_data},
         )
@@ -91,32 +92,32 @@ class _Batch:
 
     def _lock_windows(self) -> None:
         for item in self.items:
-            at_us = item.at_us if isinstance(item, AdmissionJob) else item.turn.at_us
-            subjects = self._subjects(item)
-            if subjects is not None:
-                self.accounts.expect(item.actor.tenant_id, subjects, at_us)
+            for account, at_us in self._places(item):
+                self.accounts.expect(item.actor.tenant_id, account, at_us)
         self.accounts.lock()
 
-    def _subjects(self, item: Item) -> Subjects | None:
-        """On whose account an item goes; None if it adds nothing to any."""
+    def _places(self, item: Item) -> Iterable[tuple[Subjects, int]]:
+        """On whose accounts an item goes, and when it counts there."""
         if isinstance(item, AdmissionJob):
-            return self._subjects_of_hold(item)
+            return [(self._subjects(item), item.at_us)]
         head = self._head(item)
-        return subjects_of(item, head) if head is not None and item.turn.usage else None
+        return recording.places_of(item, head, self.accounts) if head is not None else ()
 
-    def _subjects_of_hold(self, job: AdmissionJob) -> Subjects:
-        owner, agent = self._account_of_hold(job)
+    def _subjects(self, job: AdmissionJob) -> Subjects:
+        owner, agent = self._account(job)
         return Subjects(owner or "", agent or "", job.hold.session_id or "", job.actor.key_id or "")
 
-    def _account_of_hold(self, job: AdmissionJob) -> tuple[str | None, str | None]:
-        """Owner and agent: of the session, or as they will be if it is yet to be made."""
+    def _account(self, job: AdmissionJob) -> tuple[str | None, str | None]:
+        """Owner and agent: of the session, or as they will be if it is yet to be made.
+
+        The agent that makes the call is told with it, whatever the session says.
+        """
         key = (job.actor.tenant_id, job.hold.session_id or "")
-        return self.owners.get(key, (job.actor.owner, job.hold.agent))
+        owner, agent = self.owners.get(key, (job.actor.owner, None))
+        return owner, job.hold.agent or agent
 
     def _head(self, append: Append) -> Head | None:
-        if append.key[1]:
-            return self.heads.get(append.key)
-        return _no_session(append)
+        return self.heads.get(append.key) if append.has_session else _no_session(append)
 
     def _outcome(self, item: Item) -> Outcome:
         try:
@@ -130,10 +131,10 @@ class _Batch:
             return Outcome(error=error)
 
     def _admit(self, job: AdmissionJob) -> Admission:
-        owner, _ = self._account_of_hold(job)
+        owner, _ = self._account(job)
         if not job.actor.may_see(owner):
             raise sessions.not_found(job.hold.session_id or "")
-        return self.accounts.admit(job, self._subjects_of_hold(job))
+        return self.accounts.admit(job, self._subjects(job))
 
     def _record(self, append: Append, head: Head | None) -> TurnReceipt:
         if head is None or not append.actor.may_see(head.owner):
@@ -142,9 +143,8 @@ class _Batch:
 
 
 def _no_session(append: Append) -> Head:
-    """The head for calls that belong to no session; it is not kept."""
-    actor = append.actor
-    return Head(actor.tenant_id, "", actor.owner, append.agent, 0, 0, 0, NO_USAGE, GENESIS, 0)
+    """The head for calls of no session, or of one that is gone; it is not kept."""
+    return Head(*append.key, append.actor.owner, None, 0, 0, 0, NO_USAGE, GENESIS, 0)
 
 
 def _result_of(job: AdmissionJob, outcome: Outcome) -> str:
@@ -160,8 +160,13 @@ def _tenants(items: Sequence[Item]) -> list[Row]:
 
 
 def _hold_keys(appends: Sequence[Append], admissions: Sequence[AdmissionJob]) -> list[Row]:
-    ending = {(item.actor.tenant_id, call_id) for item in appends for call_id in item.holds}
-    return sorted(ending | {(job.actor.tenant_id, job.hold.call_id) for job in admissions})
+    """Holds that end, those that are taken, and those of calls that somebody may take for his."""
+    named = {
+        (append.key[0], call_id)
+        for append in appends
+        for call_id in (*append.holds, *append.turn.named_events)
+    }
+    return sorted(named | {(job.actor.tenant_id, job.hold.call_id) for job in admissions})
 
 
 def _session_keys(admissions: Sequence[AdmissionJob]) -> list[Row]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import Struct
 
@@ -26,8 +26,8 @@ from hansard.core.budgets import (
     exceeded,
     unpriced_model,
 )
-from hansard.core.errors import Conflict, LimitReached
-from hansard.core.usage import NO_USAGE, TOTAL_MAX, UsageTotals
+from hansard.core.errors import Conflict
+from hansard.core.usage import TOTAL_MAX, UsageTotals
 from hansard.store.database import ForRows, Row, Tx
 
 WindowKey = tuple[str, str, str, int]
@@ -68,15 +68,41 @@ class Debit:
 
 @dataclass(frozen=True, slots=True)
 class KnownHold:
-    """A hold that is locked."""
+    """A hold that is locked.
 
-    debits: tuple[Debit, ...]
+    Attributes:
+        account: On whose it was taken, whatever session its turn ends in.
+        at_us: When it was taken.
+        is_counted: Whether its call's usage is in the ledger.
+        debits: What it still takes; nothing once it has ended.
+    """
+
+    account: Subjects
+    at_us: int
     state: str
+    is_counted: bool = False
+    debits: tuple[Debit, ...] = ()
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in OPEN_STATES
 
 
 def holds_of(rows: Iterable[Row]) -> dict[HoldKey, KnownHold]:
     """Build locked holds from rows of ``hold_find``."""
-    return {(row[0], row[1]): KnownHold(read_debits(row[0], row[2]), row[3]) for row in rows}
+    return {(row[0], row[1]): _known_hold(row) for row in rows}
+
+
+def _known_hold(row: Row) -> KnownHold:
+    tenant_id, _, debits, state, counted, at_us, owner, agent, key_id = row
+    return KnownHold(
+        account=Subjects(owner or "", agent or "", "", key_id or ""),
+        at_us=at_us,
+        state=state,
+        is_counted=bool(counted),
+        debits=read_debits(tenant_id, debits) if state in OPEN_STATES else (),
+    )
 
 
 def budgets_of(rows: Iterable[Row]) -> dict[str, list[Budget]]:
@@ -92,6 +118,10 @@ def budget_of(row: Row) -> Budget:
     names = Budget.__struct_fields__
     values = dict(zip(names, row, strict=True))
     return Budget(**(values | {"warn_percents": tuple(json.loads(values["warn_percents"]))}))
+
+
+def _write_debits(debits: Iterable[Debit]) -> str:
+    return json.dumps([[*debit.key[1:], debit.amount, debit.made_at_us] for debit in debits])
 
 
 def read_debits(tenant_id: str, text: str) -> tuple[Debit, ...]:
@@ -114,7 +144,7 @@ class Accounts:
         self._windows: dict[WindowKey, _Window] = {}
         self._wanted: set[WindowKey] = set()
         self._taken: list[Row] = []
-        self._ended: list[Row] = []
+        self._ended: dict[HoldKey, Row] = {}
         self._alerts: list[Row] = []
 
     def expect(self, tenant_id: str, subjects: Subjects, at_us: int) -> None:
@@ -132,10 +162,8 @@ class Accounts:
             return
         keys = sorted(self._wanted)
         (rows,) = self._tx.look_up(("window_lock", keys))
-        if len(rows) < len(keys):
-            known = {row[:4] for row in rows}
-            fresh = [(*key, 0, 0) for key in keys if key not in known]
-            self._tx.many(("window_insert", fresh))
+        if len(rows) < len(keys):  # none is locked: who waits for new ones keeps nobody waiting
+            self._tx.many(("window_insert", [(*key, 0, 0) for key in keys]))
             (rows,) = self._tx.look_up(("window_lock", keys))
         self._windows = {row[:4]: _Window(*row[4:]) for row in rows}
 
@@ -154,10 +182,10 @@ class Accounts:
         debits, warnings = [], []
         for key, state in applying:
             amount = hold.amount(state.budget.unit, output_tokens) or 0
-            debits.append([*key[1:], amount, state.budget.created_at_us])
+            debits.append(Debit(key, amount, state.budget.created_at_us))
             warnings += self._move(key, state.budget, job.at_us, held=amount)
-        self._taken.append(_hold_row(job, subjects, output_tokens, json.dumps(debits)))
-        self._holds[tenant_id, hold.call_id] = KnownHold((), "open")
+        self._taken.append(_hold_row(job, subjects, output_tokens, _write_debits(debits)))
+        self._holds[tenant_id, hold.call_id] = KnownHold(subjects, job.at_us, "open")
         return Admission(
             call_id=hold.call_id,
             is_budgeted=bool(applying),
@@ -166,38 +194,65 @@ class Accounts:
             at_us=job.at_us,
         )
 
-    def check_room(
-        self, tenant_id: str, subjects: Subjects, totals: UsageTotals, at_us: int
-    ) -> None:
-        """Check that usage can be counted.
-
-        Raises:
-            LimitReached: If a window would hold more than a database can.
-        """
-        for _, state in self._applying(tenant_id, subjects, at_us):
-            if state.spent + state.budget.amount_of(totals) > TOTAL_MAX:
-                raise LimitReached("the totals are full", code="totals_full")
-
     def spend(self, tenant_id: str, subjects: Subjects, totals: UsageTotals, at_us: int) -> None:
         """Count usage in every budget that applies."""
         for key, state in self._applying(tenant_id, subjects, at_us):
             self._move(key, state.budget, at_us, spent=state.budget.amount_of(totals))
 
-    def end(self, key: HoldKey, state: str, now_us: int, totals: UsageTotals = NO_USAGE) -> None:
-        """Let go of a hold, if it is still there; what the call used shows if it was enough."""
+    def find_hold(self, key: HoldKey) -> KnownHold | None:
+        """The hold of a call, if it is one of the batch's."""
+        return self._holds.get(key)
+
+    def settle(self, key: HoldKey, used: UsageTotals | None, now_us: int) -> None:
+        """Say of a call that it has ended, and what is counted of it now, if anything.
+
+        What it may have cost stays held if that has no price: then its hold is ``unknown``.
+        """
         hold = self._holds.get(key)
-        if hold is None or hold.state not in OPEN_STATES:
+        if hold is None or (hold.is_counted and (used is None or not hold.is_pending)):
             return
-        is_overrun = False
+        if used is None and not hold.is_pending:
+            return
+        debits = [(debit, self._find_budget(debit)) for debit in hold.debits]
+        kept = tuple(
+            debit
+            for debit, budget in debits
+            if used and used.unpriced_calls and debit.amount and budget and budget.unit == "usd"
+        )
+        is_overrun = any(
+            budget.amount_of(used) > debit.amount for debit, budget in debits if used and budget
+        )
+        ended = replace(
+            hold,
+            state="unknown" if kept else "settled",
+            is_counted=hold.is_counted or used is not None,
+            debits=kept,
+        )
+        self._end(key, hold, ended, None if kept else now_us, is_overrun=is_overrun)
+
+    def let_go(self, key: HoldKey, state: str, now_us: int) -> None:
+        """End a hold, if it is still there, of which no usage will come."""
+        hold = self._holds.get(key)
+        if hold is not None and hold.is_pending:
+            self._end(key, hold, replace(hold, state=state, debits=()), now_us)
+
+    def _end(
+        self,
+        key: HoldKey,
+        hold: KnownHold,
+        ended: KnownHold,
+        now_us: int | None,
+        *,
+        is_overrun: bool = False,
+    ) -> None:
         for debit in hold.debits:
-            budget = self._find_budget(debit)
-            if budget is not None:
+            if debit not in ended.debits and self._find_budget(debit) is not None:
                 window = self._windows[debit.key]
                 window.held -= debit.amount
                 window.is_moved = True
-                is_overrun |= budget.amount_of(totals) > debit.amount
-        self._ended.append((state, is_overrun, now_us, *key))
-        self._holds[key] = KnownHold((), state)
+        kept = _write_debits(ended.debits) if ended.debits else None
+        self._ended[key] = (ended.state, ended.is_counted, is_overrun, kept, now_us, *key)
+        self._holds[key] = ended
 
     def writes(self) -> list[ForRows]:
         """What to write of holds that ended, and of windows."""
@@ -207,7 +262,7 @@ class Accounts:
             if window.is_moved
         ]
         return [
-            ("hold_end", self._ended),
+            ("hold_end", list(self._ended.values())),
             ("window_update", moved),
             ("alert_insert", self._alerts),
         ]
@@ -219,7 +274,7 @@ class Accounts:
     @property
     def overruns(self) -> int:
         """How many calls used more than was held for them."""
-        return sum(is_overrun for _, is_overrun, *_ in self._ended)
+        return sum(is_overrun for _, _, is_overrun, *_ in self._ended.values())
 
     def _find_budget(self, debit: Debit) -> Budget | None:
         """Find the budget that a hold took from, if it is still the one of that name."""
@@ -253,9 +308,9 @@ class Accounts:
         """Move a window; return the thresholds that it crosses for the first time."""
         window = self._windows[key]
         window.held += held
-        window.spent += spent
+        window.spent = min(window.spent + spent, TOTAL_MAX)  # the provider has billed it
         window.is_moved = True
-        used = window.held + window.spent
+        used = min(window.held + window.spent, TOTAL_MAX)
         crossed = [
             percent
             for percent in budget.warn_percents

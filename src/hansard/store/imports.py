@@ -17,6 +17,7 @@ from typing import Self
 
 from hansard.core import strict_json
 from hansard.core.actors import Actor
+from hansard.core.budgets import Subjects
 from hansard.core.digest import GENESIS, chain
 from hansard.core.documents import (
     Document,
@@ -187,16 +188,20 @@ def _usage_rows(
     arrival: _Arrival, incoming: Iterable[UsageEntry], clock: Clock
 ) -> Iterator[ForRows]:
     head = arrival.head
+    account = Subjects(head.owner or "", head.agent or "", head.session_id, "")
     for group in in_steps(incoming):
         sums = Sums(IMPORT_LANE)
         for entry in group:
-            sums.add(head, None, entry, entry.totals(), entry.recorded_at_us)
+            sums.add(head.tenant_id, account, entry, entry.totals(), entry.recorded_at_us)
             head.usage = head.usage.plus(entry.totals())
             arrival.takes_back = arrival.takes_back or entry.reverses is not None
         arrival.usage_entries += len(group)
         yield (
             "usage_insert",
-            [usage.row_of_entry(head, entry, kind=usage.KIND_IMPORT) for entry in group],
+            [
+                usage.row_of_entry(head.tenant_id, account, entry, kind=usage.KIND_IMPORT)
+                for entry in group
+            ],
         )
         yield from sums.writes()
     if arrival.usage_entries:

@@ -130,22 +130,24 @@ def end_holds(tx: Tx, tenant_id: str, call_ids: Sequence[str], state: str, now_u
     accounts = Accounts(tx, budgets_of(found), holds_of(holds))
     accounts.lock()
     for key in keys:
-        accounts.end(key, state, now_us)
+        accounts.let_go(key, state, now_us)
     tx.many(*accounts.writes())
 
 
-def get_pending(tx: Tx, tenant_id: str, call_id: str) -> Hold:
-    """Return a hold that has not ended, and keep it locked.
+def get_unknown(tx: Tx, tenant_id: str, call_id: str) -> Hold:
+    """Return the hold of a call of which nobody knows what it cost, and keep it locked.
 
     Raises:
         NotFound: If there is none.
-        Conflict: ``hold_ended``.
+        Conflict: ``hold_ended``; ``hold_open``, while the call may be under way.
     """
     row = one(tx, "hold_get", tenant_id=tenant_id, call_id=call_id)
     if row is None:
         raise NotFound(f"no hold {call_id!r}", code="hold_not_found", call_id=call_id)
     hold = _hold(tenant_id, row)
-    if hold.state not in OPEN_STATES:
+    if hold.state == "open":
+        raise Conflict("the call may be under way", code="hold_open", state=hold.state)
+    if hold.state != "unknown":
         raise Conflict(f"the hold is {hold.state}", code="hold_ended", state=hold.state)
     return hold
 
@@ -266,6 +268,7 @@ def _hold(tenant_id: str, row: Row) -> Hold:
         created_at_us=row[13],
         expires_at_us=row[14],
         ended_at_us=row[15],
+        is_counted=bool(row[16]),
     )
 
 

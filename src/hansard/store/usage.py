@@ -1,7 +1,8 @@
 """Usage in SQL: entries that are only added, and sums kept beside them.
 
     usage_entries --sum--> session_usage (session, hour, model, ...)
-                  `-sum--> hourly_usage (hour, model, owner, agent, key)
+                  |-sum--> hourly_usage (hour, model, owner, agent, key; lane)
+                  `-sum--> hourly_usage (hour, model; lane ~lane): of all owners, agents, keys
 
 Sums are kept in the transaction that adds an entry. Nobody waits for another session: the
 rows of a session are written under its lock, and of the rows that sessions share every
@@ -15,15 +16,17 @@ from collections.abc import Iterable
 from operator import add
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from hansard.core.actors import Actor
+from hansard.core.budgets import Subjects
 from hansard.core.errors import NotFound
+from hansard.core.ids import is_session_id
 from hansard.core.reports import HOUR_US
 from hansard.core.usage import (
     NO_USAGE,
     PART_FIELDS,
-    RECONCILED,
     ChargedUsage,
     ModelUsage,
     NewUsage,
@@ -31,10 +34,13 @@ from hansard.core.usage import (
     UsageTotals,
 )
 from hansard.store.database import ForRows, Row, Tx, one
-from hansard.store.sessions import Head
 
 IMPORT_LANE: Final = 0
 """Lane of imports, which move no budget and take long."""
+
+SHARED_MAX: Final = 10**10
+"""Most of a count (so $10) in a sum of all owners: 900 million such calls fit into a column.
+A larger call has a sum of its owner's, so that nobody fills what others add to."""
 
 KIND_CALL: Final = "call"
 KIND_IMPORT: Final = "import"
@@ -51,6 +57,14 @@ def entries_of(rows: Iterable[Row]) -> dict[tuple[str, str, str], Known]:
     return {(row[0], row[1], row[2]): (_given(row[2:-1]), row[-1]) for row in rows}
 
 
+class PlacedCall(Struct, frozen=True):
+    """A call that is to be counted: on whose account, and when."""
+
+    charged: ChargedUsage
+    account: Subjects
+    at_us: int
+
+
 def as_given(charged: ChargedUsage) -> NewUsage:
     """A call as ``entries_of`` gives it back."""
     usage = charged.usage
@@ -61,32 +75,22 @@ def as_given(charged: ChargedUsage) -> NewUsage:
     return _new_usage(values)
 
 
-def stands_for(known: NewUsage, charged: ChargedUsage) -> bool:
-    """Whether a recorded call is the one given, or what somebody found out about it since."""
-    given = as_given(charged)
-    return known == given or (known.confidence == RECONCILED != given.confidence)
-
-
 def row_of(
-    head: Head,
-    charged: ChargedUsage,
-    turn_id: str | None,
-    recorded_at_us: int,
-    *,
-    key_id: str | None = None,
-    receipt: str | None = None,
+    tenant_id: str, call: PlacedCall, turn_id: str | None, *, receipt: str | None = None
 ) -> Row:
     """The row of one call; ``receipt`` is what its caller is told, if it has no turn."""
+    charged, account = call.charged, call.account
     values = astuple(charged.usage)
     return (
-        *head.key,
+        tenant_id,
+        account.session,
         values[0],
         turn_id,
         KIND_CALL,
         None,
-        head.owner,
-        head.agent,
-        key_id,
+        account.owner or None,
+        account.agent or None,
+        account.key or None,
         *values[1:8],
         charged.cost_nanousd,
         *values[9:11],
@@ -94,22 +98,23 @@ def row_of(
         charged.confidence,
         values[17],
         charged.price_version,
-        recorded_at_us,
+        call.at_us,
         receipt,
     )
 
 
-def row_of_entry(head: Head, entry: UsageEntry, *, kind: str) -> Row:
+def row_of_entry(tenant_id: str, account: Subjects, entry: UsageEntry, *, kind: str) -> Row:
     """The row of an entry that was recorded elsewhere, or that takes another back."""
     values = astuple(entry)
     return (
-        *head.key,
+        tenant_id,
+        account.session,
         values[0],
         entry.turn_id,
         kind,
         entry.reverses,
-        head.owner,
-        head.agent,
+        account.owner or None,
+        account.agent or None,
         entry.key_id,
         *values[1:11],
         _write_parts(values[_PARTS]),
@@ -129,19 +134,14 @@ class Sums:
         self._by_hour: dict[Row, UsageTotals] = {}
 
     def add(
-        self,
-        head: Head,
-        key_id: str | None,
-        usage: NewUsage,
-        totals: UsageTotals,
-        recorded_at_us: int,
+        self, tenant_id: str, account: Subjects, usage: NewUsage, totals: UsageTotals, at_us: int
     ) -> None:
-        """Add what one entry adds to totals."""
-        hour_us = recorded_at_us - recorded_at_us % HOUR_US
-        call = (usage.provider, usage.model, head.owner or "", head.agent or "")
-        lane = self._lane if not head.session_id else min(self._lane, 1)
-        session = (*head.key, hour_us, *call, lane)
-        hour = (head.tenant_id, hour_us, *call, key_id or "", self._lane)
+        """Add what one entry adds to totals, in the hour in which it counts."""
+        hour_us = at_us - at_us % HOUR_US
+        call = (usage.provider, usage.model, account.owner, account.agent)
+        lane = min(self._lane, 1) if is_session_id(account.session) else self._lane
+        session = (tenant_id, account.session, hour_us, *call, lane)
+        hour = (tenant_id, hour_us, *call, account.key, self._lane)
         _add(self._by_session, session, totals)
         _add(self._by_hour, hour, totals)
 
@@ -159,16 +159,29 @@ def list_models(tx: Tx, actor: Actor, session_id: str) -> list[ModelUsage]:
     return [ModelUsage(provider=row[0], model=row[1], totals=UsageTotals(*row[2:])) for row in rows]
 
 
-def get(tx: Tx, actor: Actor, session_id: str, event_id: str) -> UsageEntry:
-    """Return one entry that is no import, and takes none back.
+def get(
+    tx: Tx, actor: Actor, session_id: str, event_id: str, *, anywhere: bool = False
+) -> tuple[Subjects, UsageEntry]:
+    """Return one entry that is no import and takes none back, and on whose account it goes.
+
+    Args:
+        tx: The transaction.
+        actor: Who asks.
+        session_id: The session under whose name it stands.
+        event_id: The call.
+        anywhere: It may be under the name that the session has since it was deleted, or under
+            none.
 
     Raises:
         NotFound: ``usage_not_found``.
     """
-    row = one(tx, "usage_get", tenant_id=actor.tenant_id, session_id=session_id, event_id=event_id)
-    if row is None:
+    query = "usage_get_anywhere" if anywhere else "usage_get"
+    row = one(tx, query, tenant_id=actor.tenant_id, session_id=session_id, event_id=event_id)
+    if row is None or not actor.may_see(row[0]):
         raise NotFound(f"no usage entry {event_id!r}", code="usage_not_found", event_id=event_id)
-    return _entry(row)
+    owner, agent, found_in = row[:3]
+    entry = _entry(row[3:])
+    return Subjects(owner or "", agent or "", found_in, entry.key_id or ""), entry
 
 
 def list_page(tx: Tx, actor: Actor, session_id: str, *, after: str, limit: int) -> list[UsageEntry]:

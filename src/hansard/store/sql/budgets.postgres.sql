@@ -34,6 +34,16 @@ JOIN unnest(
 )
     ON w.tenant_id = r.tenant_id AND w.budget_id = r.budget_id AND w.subject = r.subject
     AND w.start_us = r.start_us
+WHERE cardinality(:tenant_id::text[]) = (
+    SELECT count(*) FROM budget_windows AS e
+    JOIN unnest(
+        :tenant_id::text[], :budget_id::text[], :subject::text[], :start_us::bigint[]
+    ) AS a(
+        tenant_id, budget_id, subject, start_us
+    )
+        ON e.tenant_id = a.tenant_id AND e.budget_id = a.budget_id AND e.subject = a.subject
+        AND e.start_us = a.start_us
+)
 ORDER BY w.tenant_id, w.budget_id, w.subject, w.start_us
 FOR NO KEY UPDATE OF w;
 
@@ -63,7 +73,8 @@ FROM unnest(
 ON CONFLICT (tenant_id, budget_id, subject, start_us, percent, limit_amount) DO NOTHING;
 
 -- name: hold_find
-SELECT h.tenant_id, h.call_id, h.debits, h.state
+SELECT h.tenant_id, h.call_id, h.debits, h.state, h.counted, h.created_at_us, h.owner, h.agent,
+    h.key_id
 FROM holds AS h
 JOIN unnest(:tenant_id::text[], :call_id::text[]) AS r(tenant_id, call_id)
     ON h.tenant_id = r.tenant_id AND h.call_id = r.call_id
@@ -88,12 +99,13 @@ FROM unnest(
 );
 
 -- name: hold_end
-UPDATE holds AS h SET state = r.state, overrun = r.overrun, ended_at_us = r.ended_at_us
+UPDATE holds AS h SET state = r.state, counted = r.counted, overrun = h.overrun OR r.overrun,
+    debits = coalesce(r.debits, h.debits), ended_at_us = r.ended_at_us
 FROM unnest(
-    :state::text[], :overrun::boolean[], :ended_at_us::bigint[], :tenant_id::text[],
-    :call_id::text[]
+    :state::text[], :counted::boolean[], :overrun::boolean[], :debits::text[],
+    :ended_at_us::bigint[], :tenant_id::text[], :call_id::text[]
 ) AS r(
-    state, overrun, ended_at_us, tenant_id, call_id
+    state, counted, overrun, debits, ended_at_us, tenant_id, call_id
 )
 WHERE h.tenant_id = r.tenant_id AND h.call_id = r.call_id;
 
@@ -115,7 +127,7 @@ JOIN unnest(:tenant_id::text[], :session_id::text[]) AS r(tenant_id, session_id)
 -- name: hold_get
 SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
     amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
-    ended_at_us
+    ended_at_us, counted
 FROM holds
 WHERE tenant_id = :tenant_id AND call_id = :call_id
 FOR NO KEY UPDATE;

@@ -50,7 +50,7 @@ INSERT INTO budget_windows (
 ON CONFLICT (tenant_id, budget_id, subject, start_us) DO NOTHING;
 
 -- name: window_lock
--- Windows of budgets; each row stays locked until the end.
+-- Windows of budgets; each row stays locked until the end. All or, if one is absent, none.
 SELECT tenant_id, budget_id, subject, start_us, held, spent, warned_percent
 FROM budget_windows
 WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND subject = :subject
@@ -95,7 +95,7 @@ INSERT INTO budget_alerts (
 
 -- name: hold_find
 -- Holds by their calls; each row stays locked until the end.
-SELECT tenant_id, call_id, debits, state
+SELECT tenant_id, call_id, debits, state, counted, created_at_us, owner, agent, key_id
 FROM holds
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 
@@ -111,8 +111,9 @@ INSERT INTO holds (
 );
 
 -- name: hold_end
--- How holds ended.
-UPDATE holds SET state = :state, overrun = :overrun, ended_at_us = :ended_at_us
+-- How holds ended, or what is still held of their calls; no debits: those that there are.
+UPDATE holds SET state = :state, counted = :counted, overrun = overrun OR :overrun,
+    debits = coalesce(:debits, debits), ended_at_us = :ended_at_us
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 
 -- name: hold_expire
@@ -125,7 +126,7 @@ RETURNING tenant_id, call_id;
 -- Holds of a tenant in one state, by call; an index has those that are pending.
 SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
     amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
-    ended_at_us
+    ended_at_us, counted
 FROM holds
 WHERE tenant_id = :tenant_id AND state = :state AND call_id > :after
 AND state IN ('open', 'unknown') -- if pending
@@ -153,7 +154,7 @@ WHERE tenant_id = :tenant_id AND session_id = :session_id;
 -- One hold; it stays locked until the end.
 SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked,
     amount_nanousd, amount_tokens, debits, state, overrun, created_at_us, expires_at_us,
-    ended_at_us
+    ended_at_us, counted
 FROM holds
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 

@@ -32,12 +32,24 @@ LIMIT :limit;
 
 -- name: usage_get
 -- One entry that is no import, and takes none back.
-SELECT event_id, provider, model, input_tokens, cached_tokens, cache_write_tokens,
+SELECT owner, agent, session_id, event_id, provider, model, input_tokens, cached_tokens, cache_write_tokens,
     output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier, parts, confidence,
     raw, price_version, turn_id, recorded_at_us, reverses, key_id
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id
     AND kind = 'call' AND reverses IS NULL;
+
+-- name: usage_get_anywhere
+-- The same, of a session that may have been deleted since, or of none.
+SELECT owner, agent, session_id, event_id, provider, model, input_tokens, cached_tokens,
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier,
+    parts, confidence, raw, price_version, turn_id, recorded_at_us, reverses, key_id
+FROM usage_entries
+WHERE tenant_id = :tenant_id AND event_id = :event_id AND kind = 'call' AND reverses IS NULL
+    AND (
+        session_id IN ('', :session_id)
+        OR (session_id > :session_id || '~' AND session_id < :session_id || '~~')
+    );
 
 -- name: usage_find_unfounded
 -- A session's entries that take back what is not there, or not as it is.
