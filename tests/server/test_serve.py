@@ -12,9 +12,10 @@ import sys
 import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,12 +23,13 @@ import pytest
 
 from hansard.compose import open_database
 from hansard.core.errors import InvalidInput, Unavailable
+from hansard.runtime.agents.scripted import Line, Scripted
 from hansard.server.app import create_app
 from hansard.server.edge import Edge
 from hansard.server.logs import adopt_standard_logging, make_log
 from hansard.server.serve import DrainingServer, check_address, serve
-from hansard.settings import AccessSettings, ServerSettings, Settings
-from tests.samples import dialogue
+from hansard.settings import AccessSettings, ChatSettings, ServerSettings, Settings
+from tests.samples import dialogue, user
 from tests.server.applications import QUIET
 
 PROGRAM = """
@@ -75,6 +77,16 @@ async def serving(url: str, *, notice_s: float = LONG_S) -> AsyncIterator[Server
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+
+@contextmanager
+def running(server: DrainingServer) -> Iterator[str]:
+    """Run a server in a thread, from which the block returns when it has ended by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
 
 
 async def test_sigterm_drains(record_url: str) -> None:
@@ -150,6 +162,29 @@ def test_signal_before_the_first_tick_drains(sqlite_url: str) -> None:
     assert app.context.draining
 
 
+async def test_second_signal_bills_what_is_under_way(record_url: str, tmp_path: Path) -> None:
+    agent = Scripted([Line(text="one two", pause_s=LONG_S)])
+    settings = replace(QUIET, chat=ChatSettings(spool=str(tmp_path / "spool")))
+    app = create_app(open_database(record_url), settings, agent=agent)
+    server = DrainingServer(app, settings)
+    question = {"messages": [user("hi")], "session_id": "s", "stream": True}
+    with running(server) as url:
+        async with (
+            httpx.AsyncClient(base_url=url, timeout=60) as client,
+            client.stream("POST", "/v1/chat/completions", json=question) as answer,
+        ):
+            lines = answer.aiter_lines()
+            assert "one" in await anext(lines)
+            for _ in range(2):
+                server.handle_exit(signal.SIGTERM, None)
+            with pytest.raises(httpx.RemoteProtocolError):
+                while await anext(lines) is not None:
+                    pass
+    async with open_database(record_url) as record:
+        (turn,) = (await record.list_turns("s")).items
+        assert (turn.status, turn.usage.calls) == ("interrupted", 1)
+
+
 def test_server_ends_with_the_work_that_it_lives_on(sqlite_url: str) -> None:
     app = create_app(open_database(sqlite_url), QUIET)
     may_crash = threading.Event()
@@ -165,14 +200,9 @@ def test_server_ends_with_the_work_that_it_lives_on(sqlite_url: str) -> None:
             yield
 
     edge = Edge(app, app.context, lifespan)
-    server = DrainingServer(edge, QUIET, notice_s=0.0)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with running(DrainingServer(edge, QUIET, notice_s=0.0)) as url:
         assert httpx.get(f"{url}/livez", timeout=60).is_success
         may_crash.set()
-        thread.join()
     assert edge.failure is not None
 
 
