@@ -20,7 +20,7 @@ from hansard.runtime.observers import Observer
 from hansard.runtime.patience import Patience
 from hansard.runtime.queues import SessionQueues
 from hansard.runtime.recorder import Recorder
-from hansard.runtime.room import Room
+from hansard.runtime.room import Room, too_many_bytes, too_many_turns
 from hansard.runtime.spool import Spool
 from hansard.runtime.spool_folder import SpoolFolder
 from hansard.runtime.turns import Asked, Shared, Turn
@@ -104,8 +104,8 @@ class Chat:
             left_s=limits.left_s,
         )
         self._turns: dict[Turn, asyncio.Task[None]] = {}
-        self._places = Room("turns", limits.turns, limits.turns_by_tenant)
-        self._memory = Room("bytes", limits.size_bytes, limits.size_bytes_by_tenant)
+        self._places = Room(limits.turns, limits.turns_by_tenant, too_many_turns)
+        self._memory = Room(limits.size_bytes, limits.size_bytes_by_tenant, too_many_bytes)
         self._is_draining = False
         self._stack = AsyncExitStack()
         self._group = asyncio.TaskGroup()

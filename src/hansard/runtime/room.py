@@ -15,11 +15,13 @@ class Room:
     """A limited amount of something, of which one tenant has but a share.
 
     Args:
-        what: Its unit, for the code ``too_many_<what>``.
+        refusal: Makes the error of the limit that is reached.
     """
 
-    def __init__(self, what: str, limit: int, limit_by_tenant: int) -> None:
-        self._what = what
+    def __init__(
+        self, limit: int, limit_by_tenant: int, refusal: Callable[[int], LimitReached]
+    ) -> None:
+        self._refusal = refusal
         self._limit = limit
         self._limit_by_tenant = limit_by_tenant
         self._taken = 0
@@ -30,7 +32,7 @@ class Room:
         """Hold an amount in the block, and more by calling what is given.
 
         Raises:
-            LimitReached: ``too_many_<what>``, here or from a call.
+            LimitReached: Here or from a call; nothing more is held then.
         """
         held = 0
 
@@ -53,8 +55,18 @@ class Room:
 
     def _check(self, amount: int, limit: int) -> None:
         if amount > limit:
-            raise LimitReached(
-                f"there is room for {limit:,} {self._what} at once",
-                code=f"too_many_{self._what}",
-                limit=limit,
-            )
+            raise self._refusal(limit)
+
+
+def too_many_turns(limit: int) -> LimitReached:
+    """Refuse a turn."""
+    return LimitReached(
+        f"{limit:,} turns are under way already", code="too_many_turns", limit=limit
+    )
+
+
+def too_many_bytes(limit: int) -> LimitReached:
+    """Refuse a request, or the history that would go before it."""
+    return LimitReached(
+        f"turns under way hold up to {limit:,} bytes", code="too_many_bytes", limit=limit
+    )
