@@ -62,6 +62,13 @@ def test_limit_of_the_request_is_planned(body: dict[str, Any], planned: int | No
     assert plan_call(body, 1, "").output_tokens == planned
 
 
+@pytest.mark.parametrize(
+    ("tier", "planned"), [("flex", "flex"), ("auto", None), (None, None), (3, None)]
+)
+def test_tier_that_the_provider_may_choose_is_not_planned(tier: object, planned: object) -> None:
+    assert plan_call({"service_tier": tier}, 1, "").service_tier == planned
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
 @pytest.mark.parametrize("limit", ["5", True, -1, 0, 5.0, 2**63])
 def test_limit_that_is_none_is_refused(name: str, limit: object) -> None:

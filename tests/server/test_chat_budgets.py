@@ -106,6 +106,16 @@ async def test_model_without_a_price_is_refused_where_money_is_limited(
     assert len(upstream.asked) == 1
 
 
+async def test_tier_without_a_price_is_refused_where_money_is_limited(
+    chat: Chat, upstream: FakeUpstream
+) -> None:
+    await chat.record.put_budget("all", scope="tenant", limit_amount=USD)
+    with pytest.raises(openai.APIStatusError) as refused:
+        await chat.client("s").chat.completions.create(**QUESTION, service_tier="scale")
+    assert (refused.value.status_code, refused.value.code) == (402, "unpriced_model")
+    assert not upstream.asked
+
+
 async def test_price_is_that_of_the_model_that_answered(chat: Chat) -> None:
     await chat.client("s").chat.completions.create(
         model="gpt-4o", messages=[{"role": "user", "content": "hi"}]

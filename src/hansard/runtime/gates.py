@@ -151,7 +151,7 @@ class TurnGate:
     async def _plan_hold(self, plan: CallPlan, call_id: str, now_us: int) -> NewHold:
         book = await self._keeper.prices(self._record)
         self.pricing = book.price
-        bound = book.bound(plan.provider, plan.model, now_us)
+        bound = book.bound(plan.provider, plan.model, now_us, plan.service_tier)
         input_tokens = plan.input_tokens_bound
         pico = bound and input_tokens * bound.input_pico_per_token + bound.request_pico
         limit = plan.output_tokens

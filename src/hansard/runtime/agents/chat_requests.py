@@ -37,12 +37,13 @@ def plan_call(body: dict[str, Any], size_bytes: int, provider: str) -> CallPlan:
         text_bytes -= inline_bytes
         media_tokens += tokens
     limits = [body[name] for name in _LIMITS if _is_count(body.get(name))]
-    model = body.get("model")
+    model, tier = body.get("model"), body.get("service_tier")
     return CallPlan(
         provider=provider,
         model=model if isinstance(model, str) else "",
         input_tokens_bound=text_bytes // BYTES_PER_TOKEN_BOUND + media_tokens + 1,
         output_tokens=max(limits) * _choices(body) if limits else None,
+        service_tier=tier if isinstance(tier, str) and tier != "auto" else None,
     )
 
 

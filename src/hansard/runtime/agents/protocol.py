@@ -29,12 +29,14 @@ class CallPlan(Struct, frozen=True, kw_only=True):
         model: The model that is asked for.
         input_tokens_bound: No more tokens than these are sent, as far as one can tell.
         output_tokens: The caller's own limit, all choices together; None: none was set.
+        service_tier: The tier that is asked for; None leaves it to the provider.
     """
 
     provider: str
     model: str
     input_tokens_bound: int
     output_tokens: int | None = None
+    service_tier: str | None = None
 
 
 def _nobody_asks() -> None:
