@@ -12,7 +12,14 @@ import pytest
 
 from hansard.compose import open_database
 from hansard.core.actors import Actor
-from hansard.core.errors import Conflict, HansardError, LimitReached, NotFound, Unavailable
+from hansard.core.errors import (
+    Conflict,
+    HansardError,
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    Unavailable,
+)
 from hansard.core.prices import PriceBook
 from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Event, Headers, Request
 from hansard.runtime.agents.scripted import Line, Scripted
@@ -175,6 +182,7 @@ class Crashing:
 
     @property
     def trace_id(self) -> str | None:
+        self._crash("trace_id")
         return None
 
     def call_began(self, call_id: str, plan: CallPlan) -> Headers:
@@ -198,13 +206,15 @@ class Crashing:
             raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("at", ["begin", "call_began", "call_ended", "ended"])
+@pytest.mark.parametrize("at", ["begin", "trace_id", "call_began", "call_ended", "ended"])
 async def test_observer_that_crashes_is_alone_with_it(
     record: DatabaseSessions, tmp_path: Path, at: str
 ) -> None:
     crashing, watching = Crashing(at), Crashing()
     async with chatting(record, tmp_path, Scripted(), observers=(crashing, watching)) as chat:
-        assert b"[DONE]" in await heard(chat.begin(asks(record)))
+        turn = chat.begin(asks(record))
+        assert turn.watches.trace_id is None
+        assert b"[DONE]" in await heard(turn)
     assert watching.ended_with == ["completed"]
     assert await statuses(record) == ["completed"]
 
@@ -321,3 +331,12 @@ async def test_turn_that_was_let_through_to_no_model_leaves_no_file(
             await chat.begin(two).delivery.opened
         assert chat.spool.waiting == 0
     assert not await record.exists("s")
+
+
+async def test_agent_whose_name_cannot_be_recorded_is_refused(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with open_database(sqlite_url) as record:
+        with pytest.raises(InvalidInput):
+            async with chatting(record, tmp_path, Scripted(name="a" * 257)):
+                pass

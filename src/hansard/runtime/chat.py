@@ -13,6 +13,8 @@ from typing import Any, Self
 from structlog.typing import FilteringBoundLogger
 
 from hansard.core.errors import Unavailable
+from hansard.core.sessions import NAME_LENGTH_MAX
+from hansard.core.strict_json import check_text
 from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.gates import GateKeeper, Prices
@@ -66,6 +68,9 @@ class Chat:
         is_record_required: Call no model without a hold.
         observers: Told how turns go.
         log: Told of what is spooled, and of errors that nobody foresaw.
+
+    Raises:
+        InvalidInput: If the agent has a name that cannot be recorded.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Chat:
         observers: Sequence[Observer] = (),
         log: FilteringBoundLogger,
     ) -> None:
+        check_text(agent.name, "agent", length_max=NAME_LENGTH_MAX)
         self.agent = agent
         self.is_record_required = is_record_required
         self._limits = limits

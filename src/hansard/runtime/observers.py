@@ -113,7 +113,11 @@ class Watches:
     @property
     def trace_id(self) -> str | None:
         """The first that one of them knows."""
-        return next((watch.trace_id for watch in self._watches if watch.trace_id), None)
+        for watch in self._watches:
+            with self._guard():
+                if watch.trace_id is not None:
+                    return watch.trace_id
+        return None
 
     def call_began(self, call_id: str, plan: CallPlan) -> Headers:
         """Tell all; return the headers of all."""
