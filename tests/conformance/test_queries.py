@@ -113,6 +113,7 @@ HOT = [
             "usage_find",
             "usage_list",
             "usage_get",
+            "usage_get_anywhere",
             "model_usage_list",
             "budget_get",
             "window_lock",
