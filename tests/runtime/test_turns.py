@@ -27,6 +27,7 @@ from hansard.runtime.chat import Chat
 from hansard.runtime.gates import GateKeeper, TurnGate
 from hansard.runtime.observers import TurnEnd, TurnStart, Watches
 from hansard.runtime.patience import Patience
+from hansard.runtime.turn_records import TurnRecord
 from hansard.runtime.turns import Asked, Turn
 from hansard.service.sessions import DatabaseSessions
 from tests.runtime.chats import AMPLE, SILENT, chatting
@@ -155,18 +156,37 @@ async def test_one_tenant_does_not_take_all_the_memory(
         await chat.begin(asks(fresh)).delivery.opened
 
 
-async def test_history_that_takes_long_to_read_slows_nobody_else_down(
-    record: DatabaseSessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("why", ["long", "stuck"])
+async def test_history_that_cannot_be_read_is_nobody_elses_affair(
+    record: DatabaseSessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    monkeypatch.setattr("hansard.runtime.turns.HISTORY_S", 0.0)
     await record.append_turn("s", [user("hi"), assistant("Hello")], create=True)
     async with chatting(record, tmp_path, Scripted()) as chat:
+        if why == "long":
+            monkeypatch.setattr("hansard.runtime.turns.HISTORY_S", 0.0)
+        else:
+            await chat.spool.put(spooled(record))
+            (file,) = (tmp_path / "spool").rglob("*.json")
+            file.unlink()
+            file.mkdir()  # it cannot be read
         with pytest.raises(Unavailable) as refused:
             await chat.begin(asks(record, user("more"))).delivery.opened
         assert refused.value.code == "history_unavailable"
         other = record.acting_as(Actor("acme"))
         assert b"[DONE]" in await heard(chat.begin(asks(other)))
         assert (await other.get("s")).message_count == 2  # at once, and not by the spool
+
+
+def spooled(record: DatabaseSessions) -> TurnRecord:
+    """A turn of the session "s" that waits to be recorded."""
+    return TurnRecord(
+        actor=record.actor,
+        session_id="s",
+        turn_id="turn-1",
+        status="completed",
+        at_us=record.clock(),
+        messages=[assistant("late")],
+    )
 
 
 class Crashing:
@@ -258,7 +278,7 @@ async def test_stop_while_a_hold_is_taken_leaves_it_in_doubt(record: DatabaseSes
         prices=prices,
         patience=Patience(60.0),
         output_tokens=1,
-        turn_max_s=1.0,
+        turn_s=1.0,
         is_record_required=False,
     )
     start = TurnStart(

@@ -99,7 +99,7 @@ class Chat:
                 prices=prices,
                 patience=patience,
                 output_tokens=limits.output_tokens,
-                turn_max_s=limits.turn_s,
+                turn_s=limits.turn_s,
                 is_record_required=is_record_required,
             ),
             recorder=self._recorder,

@@ -54,7 +54,7 @@ class GateKeeper:
         prices: Gives the prices of a record's tenant.
         patience: How long a call waits for its hold.
         output_tokens: The most that a call may bring that sets no limit itself.
-        turn_max_s: How long a turn may take.
+        turn_s: How long a turn may take.
         is_record_required: Make no call without a hold.
     """
 
@@ -64,13 +64,13 @@ class GateKeeper:
         prices: Prices,
         patience: Patience,
         output_tokens: int,
-        turn_max_s: float,
+        turn_s: float,
         is_record_required: bool,
     ) -> None:
         self.prices = prices
         self.patience = patience
         self.output_tokens = output_tokens
-        self.hold_us = round((turn_max_s + GRACE_S) * 1_000_000)
+        self.hold_us = round((turn_s + GRACE_S) * 1_000_000)
         self.is_record_required = is_record_required
         self.budgeted = BudgetedTenants()
 

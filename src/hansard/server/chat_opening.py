@@ -55,7 +55,7 @@ async def open_chat(
             wait_s=chat.session_wait_s,
             left_s=chat.left_s,
             record_s=chat.record_wait_s,
-            drain_s=max(0.0, settings.server.drain_s - END_S),
+            drain_s=max(settings.server.drain_s - END_S, settings.server.drain_s / 2),
         ),
         is_record_required=chat.require_record,
         observers=[context.metrics.chats, *observers],
