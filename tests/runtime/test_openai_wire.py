@@ -53,12 +53,16 @@ def test_events_do_not_depend_on_how_they_are_cut(
     texts: list[str], newline: str, cuts: list[int]
 ) -> None:
     whole = "".join([f"{text}\n\n" for text in texts]).replace("\n", newline).encode()
-    splitter = EventSplitter(event_limit_bytes=1_000)
+    splitter = EventSplitter(1_000)
     at = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
     pieces = [splitter.feed(whole[a:b]) for a, b in pairwise(at)]
     pieces.append(splitter.finish())
-    assert b"".join([event for each in pieces for event in each]) == whole
-    found = [find_data(event) for each in pieces for event in each]
+    assert b"".join([each.data for each in pieces]) == whole
+    assert [len(each.events) for each in pieces if each.data] == [
+        len(each.pieces()) for each in pieces if each.data
+    ]
+    assert b"".join([piece for each in pieces for piece in each.pieces()]) == whole
+    found = [find_data(event) for each in pieces for event in each.events]
     expected = [find_data(text.encode()) for text in texts]
     assert [data.strip() for data in found if data is not None] == [
         data.strip() for data in expected if data is not None
@@ -66,8 +70,8 @@ def test_events_do_not_depend_on_how_they_are_cut(
 
 
 def test_one_event_is_bounded() -> None:
-    splitter = EventSplitter(event_limit_bytes=10)
-    assert splitter.feed(b"data: 1\n\ndata: 2") == [b"data: 1\n\n"]
+    splitter = EventSplitter(10)
+    assert splitter.feed(b"data: 1\n\ndata: 2").events == [b"data: 1"]
     with pytest.raises(UpstreamFailed) as caught:
         splitter.feed(b"2222222222")
     assert caught.value.code == "upstream_too_large"
@@ -290,8 +294,8 @@ def test_what_is_written_can_be_read(*, include_usage: bool) -> None:
     stream = b"".join([written.write(event) for event in events])
     stream += written.end(COMPLETED, include_usage=include_usage)
     reader = AnswerReader()
-    for cut in EventSplitter(event_limit_bytes=1_000).feed(stream):
-        reader.take(find_data(cut) or b"")
+    for cut in EventSplitter(1_000).feed(stream).events:
+        reader.read(cut)
     assert reader.is_done
     assert (reader.model, reader.finish_reason) == ("m", "tool_calls")
     assert (reader.usage is None) is not include_usage

@@ -2,7 +2,8 @@
 
     turn -> put, put, put -> [what waits] -> pieces -> client
 
-What waits goes on in one piece. A client that reads slowly slows the turn down; one that
+A piece for a reader that waits is handed over; else it waits itself, and what waits goes on in one
+piece. A client that reads slowly slows the turn down; one that
 does not read at all, or has gone, is left behind: the turn goes on without it.
 """
 
@@ -27,7 +28,7 @@ class Pipe:
         self._waiting: list[bytes] = []
         self._size_bytes = 0
         self._has_ended = False
-        self._reader: asyncio.Future[None] | None = None
+        self._reader: asyncio.Future[bytes] | None = None
         self._writer: asyncio.Future[None] | None = None
 
     @property
@@ -37,22 +38,21 @@ class Pipe:
 
     def put(self, data: bytes) -> None:
         """Add a piece."""
-        if self.is_abandoned:
+        if self.is_abandoned or self._hand_over(data):
             return
         self._waiting.append(data)
         self._size_bytes += len(data)
-        _wake(self._reader)
 
     def end(self) -> None:
         """Say that nothing more comes."""
         self._has_ended = True
-        _wake(self._reader)
+        self._hand_over(b"")
 
     def abandon(self) -> None:
         """Read no more; what waits is dropped."""
         self.is_abandoned = self._has_ended = True
         self._take()
-        _wake(self._reader)
+        self._hand_over(b"")
 
     async def wait_for_room(self) -> None:
         """Wait until the reader has taken what waits, or has gone."""
@@ -69,14 +69,19 @@ class Pipe:
                 return
             else:
                 self._reader = asyncio.get_running_loop().create_future()
-                await self._reader
+                if piece := await self._reader:
+                    yield piece
+
+    def _hand_over(self, data: bytes) -> bool:
+        """Give a piece to a reader that waits, if one does."""
+        reader, self._reader = self._reader, None
+        if reader is None or reader.done():
+            return False
+        reader.set_result(data)
+        return True
 
     def _take(self) -> bytes:
         waiting, self._waiting, self._size_bytes = self._waiting, [], 0
-        _wake(self._writer)
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
         return waiting[0] if len(waiting) == 1 else b"".join(waiting)
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

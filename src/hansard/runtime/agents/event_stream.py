@@ -4,8 +4,7 @@ r"""Server-sent events on bytes, as they come off a socket in pieces of any size
     `---- event ------'  `- event ----'  `- kept until more comes
 
 The format is WHATWG's (https://html.spec.whatwg.org/multipage/server-sent-events.html).
-Events are only cut apart here, each with its blank line; what is in them is looked at by their
-reader.
+Events are only cut apart here; what is in them is looked at by their reader.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ import re
 from itertools import pairwise
 from typing import Final
 
+from msgspec import Struct
+
 from hansard.core.errors import UpstreamFailed
 
 _BOUNDARY: Final = re.compile(rb"(?>\r\n|\n|\r){2}")
@@ -21,15 +22,30 @@ _BOUNDARY_LENGTH = 4
 _PLAIN_END: Final = b"\n\n"
 
 
+class Cut(Struct, frozen=True, gc=False):
+    """What became whole: the bytes as they came, and the events without their blank lines."""
+
+    data: bytes
+    events: list[bytes]
+
+    def pieces(self) -> list[bytes]:
+        """The events with their blank lines; together they are ``data``."""
+        ends = [boundary.end() for boundary in _BOUNDARY.finditer(self.data)]
+        return [self.data[start:end] for start, end in pairwise([0, *ends])] or [self.data]
+
+
+_NOTHING: Final = Cut(b"", [])
+
+
 class EventSplitter:
     """Cuts one stream into events; holds back an event until its end has come."""
 
-    def __init__(self, *, event_limit_bytes: int) -> None:
+    def __init__(self, event_limit_bytes: int) -> None:
         self._pending = bytearray()
         self._limit_bytes = event_limit_bytes
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next piece; return the events that are whole with it.
+    def feed(self, data: bytes) -> Cut:
+        """Take the next piece; return what is whole with it.
 
         Raises:
             UpstreamFailed: If an event grows beyond the limit.
@@ -39,23 +55,21 @@ class EventSplitter:
             self._pending += data
             if _PLAIN_END not in joint and not (b"\r" in joint and _BOUNDARY.search(joint)):
                 self._check(len(self._pending))
-                return []
+                return _NOTHING
             data = bytes(self._pending)
             self._pending.clear()
-        has_returns = b"\r" in data
-        if not has_returns and data.find(_PLAIN_END) == len(data) - len(_PLAIN_END):
-            return [data]  # as nearly all come
-        events, rest = _split_any(data) if has_returns else _split_plain(data)
+        *events, rest = _BOUNDARY.split(data) if b"\r" in data else data.split(_PLAIN_END)
         if rest:
             self._check(len(rest))
             self._pending += rest
-        return events
+            data = data[: -len(rest)]
+        return Cut(data, events)
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> Cut:
         """Return what is left when the stream has ended: an event without its blank line."""
         rest = bytes(self._pending)
         self._pending.clear()
-        return [rest] if rest else []
+        return Cut(rest, [rest] if rest else [])
 
     def _check(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:
@@ -68,21 +82,8 @@ class EventSplitter:
 def find_data(event: bytes) -> bytes | None:
     r"""Return an event's data; None if it has none, such as a comment.
 
-    >>> find_data(b"event: message\ndata: one\ndata: two\n\n")
+    >>> find_data(b"event: message\ndata: one\ndata: two")
     b'one\ntwo'
     """
-    if event.startswith(b"data:") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
-        return event[5:]  # what is around the data is space, which JSON permits
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line[:5] == b"data:"]
     return b"\n".join(lines) if lines else None
-
-
-def _split_plain(data: bytes) -> tuple[list[bytes], bytes]:
-    *events, rest = data.split(_PLAIN_END)
-    return [event + _PLAIN_END for event in events], rest
-
-
-def _split_any(data: bytes) -> tuple[list[bytes], bytes]:
-    ends = [0, *[boundary.end() for boundary in _BOUNDARY.finditer(data)]]
-    events = [data[start:end] for start, end in pairwise(ends)]
-    return events, data[ends[-1] :]

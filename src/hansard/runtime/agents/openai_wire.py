@@ -16,13 +16,16 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hansard.core.errors import UpstreamFailed
+from hansard.runtime.agents.event_stream import find_data
 
 T = TypeVar("T")
 
 MESSAGE_LENGTH_MAX: Final = 500  # of an upstream's message that is repeated in ours
 
 _NULL: Final = Raw(b"null")
+_DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ERROR_STATUSES: Final = range(400, 600)
 _REPLACED: Final = frozenset({"id", "index", "name", "object", "role", "type"})
 """Texts that are repeated, not continued."""
@@ -32,20 +35,20 @@ _NOT_WRITTEN: Final = _REPLACED | {"finish_reason"}
 class Part(Enum):
     """What a piece of an answer turned out to be."""
 
-    ANSWER = auto()
+    ANSWER = auto()  # or a comment, or what else is neither of the others
     USAGE = auto()  # nothing but usage, which the client may not have asked for
     DONE = auto()
     ERROR = auto()
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     index: int | None = None
     delta: dict[str, Any] | None = None
     message: dict[str, Any] | None = None
     finish_reason: str | None = None
 
 
-class _Piece(Struct):
+class _Piece(Struct, gc=False):
     """A chunk, or a whole completion."""
 
     choices: list[_Choice] | None = None
@@ -107,6 +110,19 @@ class AnswerReader:
         self.is_done = False
         self._messages: dict[int, _Message] = {}
 
+    def read(self, event: bytes) -> Part:
+        """Read one event of a stream, as ``take`` does its data."""
+        if event.startswith(_DATA):
+            data = event[len(_DATA) :]
+            try:
+                piece = _DECODER.decode(data)
+            except _UNREADABLE:
+                pass  # the end, or an event of several lines
+            else:
+                return self._note(piece, data)
+        found = find_data(event)
+        return Part.ANSWER if found is None else self.take(found)
+
     def take(self, data: bytes) -> Part:
         """Read the data of one event, or a whole completion.
 
@@ -115,11 +131,14 @@ class AnswerReader:
         """
         try:
             piece = _DECODER.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             if data.strip() == _DONE:
                 self.is_done = True
                 return Part.DONE
             piece = _read_loosely(data)
+        return self._note(piece, data)
+
+    def _note(self, piece: _Piece, data: bytes) -> Part:
         if piece.model:
             self.model = piece.model
         if piece.service_tier:
@@ -128,25 +147,25 @@ class AnswerReader:
         if has_usage:
             self.usage = bytes(piece.usage)
         if piece.choices:
-            self._add(piece.choices)
+            self.chunks += 1
+            for choice in piece.choices:
+                self._add(choice)
             return Part.ANSWER
         if piece.error != _NULL:
             self.error = data
             return Part.ERROR
         return Part.USAGE if has_usage else Part.ANSWER
 
-    def _add(self, choices: list[_Choice]) -> None:
-        self.chunks += 1
-        for choice in choices:
-            index = choice.index or 0
-            message = self._messages.get(index)
-            if message is None:
-                message = self._messages[index] = _Message()
-            delta = choice.delta or choice.message
-            if delta:
-                message.add(delta)
-            if choice.finish_reason:
-                message.finish_reason = choice.finish_reason
+    def _add(self, choice: _Choice) -> None:
+        index = choice.index or 0
+        message = self._messages.get(index)
+        if message is None:
+            message = self._messages[index] = _Message()
+        delta = choice.delta or choice.message
+        if delta:
+            message.add(delta)
+        if choice.finish_reason:
+            message.finish_reason = choice.finish_reason
 
     @property
     def is_finished(self) -> bool:
@@ -196,7 +215,7 @@ def read_error(body: bytes) -> ErrorBody:
     """Read an error body: OpenAI's, or one with ``error``, ``message`` or ``detail`` as text."""
     try:
         told = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return ErrorBody()
     match told:
         case {"error": {"message": str(message)} as error}:

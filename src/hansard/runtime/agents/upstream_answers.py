@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Final
 
@@ -12,7 +12,7 @@ import aiohttp
 from msgspec import Struct
 
 from hansard.core.errors import UpstreamFailed
-from hansard.runtime.agents.event_stream import EventSplitter, find_data
+from hansard.runtime.agents.event_stream import Cut, EventSplitter
 from hansard.runtime.agents.openai_wire import Part
 from hansard.runtime.agents.protocol import AgentFailed, Event, Head, Headers, Wire
 from hansard.runtime.agents.upstream_calls import UpstreamCall
@@ -130,16 +130,30 @@ class UpstreamAnswer:
             with self._translated():
                 if self._response.status != HTTPStatus.OK:
                     raise await self._refused()
-                if self._is_stream(wants_stream=wants_stream):
-                    yield self._head()
-                    async with aclosing(self._relay(hides_usage=hides_usage)) as wires:
-                        async for wire in wires:
-                            yield wire
-                else:
+                if not self._is_stream(wants_stream=wants_stream):
                     whole = await self._read_all()
                     self._take_whole(whole)
                     yield self._head()
                     yield Wire(whole, is_last=True)
+                    return
+                yield self._head()
+                reader, splitter = self._call.reader, EventSplitter(self._limits.event_bytes)
+                has_ended = False
+                while not (has_ended or reader.is_done):
+                    data = await self._read()
+                    has_ended = not data
+                    cut = splitter.finish() if has_ended else splitter.feed(data)
+                    passing, last = self._take(cut, hides_usage=hides_usage)
+                    if passing:
+                        yield Wire(passing)
+                    if reader.error is not None:
+                        raise self._call.refused(HTTPStatus.OK, reader.error)
+                if not reader.is_finished:
+                    raise UpstreamFailed(
+                        "the upstream's stream broke off", code="upstream_incomplete"
+                    )
+                if last:
+                    yield Wire(last, is_last=True)
         finally:
             self.close()
 
@@ -158,38 +172,23 @@ class UpstreamAnswer:
         else:
             self._response.close()
 
-    async def _relay(self, *, hides_usage: bool) -> AsyncGenerator[Wire]:
-        splitter = EventSplitter(event_limit_bytes=self._limits.event_bytes)
-        reader = self._call.reader
-        has_ended = False
-        while not has_ended:
-            data = await self._read()
-            has_ended = not data
-            events = splitter.finish() if has_ended else splitter.feed(data)
-            passing, last = self._take(events, hides_usage=hides_usage)
-            if passing:
-                yield Wire(passing)
-            if reader.error is not None:
-                raise self._call.refused(HTTPStatus.OK, reader.error)
-            if reader.is_done:
-                yield Wire(last, is_last=True)
-                return
-        if not reader.is_finished:
-            raise UpstreamFailed("the upstream's stream broke off", code="upstream_incomplete")
-
-    def _take(self, events: list[bytes], *, hides_usage: bool) -> tuple[bytes, bytes]:
+    def _take(self, cut: Cut, *, hides_usage: bool) -> tuple[bytes, bytes]:
         """Read what came; return what of it is for the client, and what of that is the end."""
-        shown: list[bytes] = []
-        for place, event in enumerate(events):
-            data = find_data(event)
-            part = None if data is None else self._call.reader.take(data)
-            if part is Part.ERROR:
+        read = self._call.reader.read
+        hidden: set[int] = set()
+        end = len(cut.events)
+        for place, event in enumerate(cut.events):
+            part = read(event)
+            if part is Part.USAGE and hides_usage:
+                hidden.add(place)
+            elif part is Part.DONE or part is Part.ERROR:
+                end = place
                 break
-            if part is Part.DONE:
-                return b"".join(shown), b"".join(events[place:])
-            if part is not Part.USAGE or not hides_usage:
-                shown.append(event)
-        return b"".join(shown), b""
+        if not hidden and end == len(cut.events):
+            return cut.data, b""
+        pieces = cut.pieces()
+        shown = [piece for place, piece in enumerate(pieces[:end]) if place not in hidden]
+        return b"".join(shown), b"".join(pieces[end:])
 
     def _head(self) -> Head:
         return Head(status=HTTPStatus.OK, headers=_headers(self._response))
