@@ -11,8 +11,17 @@ import pytest
 from msgspec import structs
 
 import hansard
-from hansard import Conflict, NewUsage, NotFound, Session, SessionService, TurnReceipt, UsageTotals
-from hansard.core.turns import STATUSES
+from hansard import (
+    Conflict,
+    InvalidInput,
+    NewUsage,
+    NotFound,
+    Session,
+    SessionService,
+    TurnReceipt,
+    UsageTotals,
+)
+from hansard.core.turns import STATUSES, make_chat_turn_id
 from hansard.core.usage import UsageEntry
 from tests.places import Place
 from tests.samples import call, collect, compete, dialogue, snapshot, together, user
@@ -43,6 +52,14 @@ async def test_turn_without_id_gets_one(record: SessionService) -> None:
     receipts = [await record.append_turn("s", [user("hi")]) for _ in range(3)]
     assert len({receipt.turn_id for receipt in receipts}) == 3
     assert (await record.get("s")).message_count == 3
+
+
+async def test_turns_of_the_chat_server_are_nobody_elses(record: SessionService) -> None:
+    """Their ids are told while they are under way."""
+    await record.create(session_id="s")
+    with pytest.raises(InvalidInput) as caught:
+        await record.append_turn("s", [user("hi")], turn_id=make_chat_turn_id(1))
+    assert caught.value.code == "invalid_turn_id"
 
 
 @pytest.mark.parametrize("status", STATUSES)

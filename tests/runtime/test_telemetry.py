@@ -139,7 +139,7 @@ def scripted(*lines: Mapping[str, Any]) -> Scripted:
 def attributes(span: ReadableSpan) -> dict[str, Any]:
     """A span's attributes, but for those that are new each time."""
     found = dict(span.attributes or {})
-    assert str(found.pop(names.TURN_ID, "turn_")).startswith("turn_")
+    assert str(found.pop(names.TURN_ID, "chat_")).startswith("chat_")
     assert str(found.pop(names.CALL_ID, "call_")).startswith("call_")
     return found
 

@@ -74,7 +74,7 @@ async def test_answer_is_passed_on_and_recorded(chat: Chat, upstream: FakeUpstre
     assert raw.parse().choices[0].message.content == "Hello"
     assert raw.content == WHOLE.partition(b"\r\n\r\n")[2]  # byte by byte
     assert raw.headers["x-session-id"] == "s"
-    assert raw.headers["x-turn-id"].startswith("turn_")
+    assert raw.headers["x-turn-id"].startswith("chat_")
     assert len(raw.headers["x-trace-id"]) == 32
     assert raw.headers["x-ratelimit-remaining"] == "7"
     assert upstream.asked[0].body == says(user("hi"))
@@ -329,7 +329,7 @@ async def test_error_of_the_upstream_is_passed_on_and_recorded(
     with pytest.raises(openai.NotFoundError) as refused:
         await chat.client("s").chat.completions.create(**says(user("hi")))
     assert refused.value.body == error["error"]
-    assert refused.value.response.headers["x-turn-id"].startswith("turn_")
+    assert refused.value.response.headers["x-turn-id"].startswith("chat_")
     assert await chat.said("s") == [user("hi")]
     assert await chat.statuses("s") == ["failed"]
     assert (await chat.record.get("s")).usage.calls == 0

@@ -7,6 +7,7 @@ other content a conflict. ``content_hash`` decides which.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from msgspec.json import Encoder
 from msgspec.structs import astuple
 
 from hansard.core.errors import InvalidInput
-from hansard.core.ids import ID_MAX, Clock, check_id, make_ulid
+from hansard.core.ids import ID_MAX, NOISE, Clock, check_id, make_ulid
 from hansard.core.messages import NewMessage, check_messages
 from hansard.core.strict_json import exact
 from hansard.core.usage import (
@@ -36,6 +37,7 @@ from hansard.core.usage import (
 STATUSES: Final = ("in_progress", "completed", "failed", "interrupted")
 SEQ_MAX = 2**53 - 1
 _CALLS: Final = Encoder()
+_CHAT_TURN: Final = re.compile("chat_[0-9A-Z]{26}")
 _NO_REST: Final = astuple(NewUsage(event_id=""))[9:]
 
 
@@ -157,6 +159,21 @@ def check_turn(
         expected_seq=check_seq(expected_seq, "expected_seq"),
         at_us=now_us,
     )
+
+
+def make_chat_turn_id(now_us: int) -> str:
+    """Make the id of a turn of the chat server, which is told while the turn is under way."""
+    return "chat_" + make_ulid(now_us, NOISE)
+
+
+def check_free_turn_id(turn_id: str | None) -> None:
+    """Check that a caller may choose an id: whoever took that of a chat's turn would stop it.
+
+    Raises:
+        InvalidInput: ``invalid_turn_id``.
+    """
+    if isinstance(turn_id, str) and _CHAT_TURN.fullmatch(turn_id):
+        raise InvalidInput("turns of such ids are the chat server's", code="invalid_turn_id")
 
 
 def check_append(

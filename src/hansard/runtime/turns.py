@@ -19,8 +19,8 @@ from structlog.typing import FilteringBoundLogger
 from hansard.alarms import Alarm
 from hansard.core.errors import HansardError, Unavailable, UpstreamFailed
 from hansard.core.history import is_whole
-from hansard.core.ids import NOISE, make_ulid
 from hansard.core.sessions import Session
+from hansard.core.turns import make_chat_turn_id
 from hansard.runtime.agents.openai_writer import AnswerWriter
 from hansard.runtime.agents.protocol import (
     Agent,
@@ -112,7 +112,7 @@ class Turn:
         self.session_id = asked.session_id
         self.is_stream = asked.body.get("stream") is True
         self._at_us = asked.record.clock()
-        self.turn_id = "turn_" + make_ulid(self._at_us, NOISE)
+        self.turn_id = make_chat_turn_id(self._at_us)
         self._model: str | None = asked.body.get("model")
         self.watches = Watches(shared.observers, self._start(), shared.log)
         self._gate = TurnGate(

@@ -19,6 +19,7 @@ from hansard.core.turns import (
     Turn,
     TurnReceipt,
     check_append,
+    check_free_turn_id,
     check_turn,
     check_usage_only,
 )
@@ -43,6 +44,7 @@ class Turns(Messages):
         expected_seq: int | None = None,
         create: bool = False,
     ) -> TurnReceipt:
+        check_free_turn_id(turn_id)
         check = partial(
             check_turn,
             usage=usage,
