@@ -62,8 +62,8 @@ WITH moved AS (
         unpriced_calls
     )
     SELECT tenant_id, at_us - at_us % 3600000000, 'openai', 'gpt-4o', '', '', '',
-        1 + :client_id, 1, 1200, 800, 0, 180, 0, {cost}, 0
-    FROM moved
+        lane, 1, 1200, 800, 0, 180, 0, {cost}, 0
+    FROM moved, (VALUES (1 + :client_id), (-2 - :client_id)) AS lanes(lane)
     ON CONFLICT (tenant_id, hour_us, provider, model, owner, agent, key_id, lane)
     DO UPDATE SET
         calls = m.calls + excluded.calls,

@@ -71,7 +71,7 @@ INSERT INTO hourly_usage AS m (
     tenant_id, hour_us, provider, model, owner, agent, key_id, lane, calls, input_tokens,
     cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd,
     unpriced_calls
-) VALUES (?, ?, ?, ?, '', '', '', 1, 1, ?, ?, ?, ?, ?, ?, 0)
+) VALUES (?, ?, ?, ?, '', '', '', ?, 1, ?, ?, ?, ?, ?, ?, 0)
 ON CONFLICT (tenant_id, hour_us, provider, model, owner, agent, key_id, lane)
 DO UPDATE SET
     calls = m.calls + excluded.calls,
@@ -158,4 +158,5 @@ class PlainSqlite:
         hour_us = at_us - at_us % HOUR_US
         execute(INSERT_USAGE, call)
         execute(ADD_SESSION_USAGE, (*key, hour_us, *made_by, *added))
-        execute(ADD_HOURLY_USAGE, (TENANT, hour_us, *made_by, *added))
+        for lane in (1, ~1):
+            execute(ADD_HOURLY_USAGE, (TENANT, hour_us, *made_by, lane, *added))

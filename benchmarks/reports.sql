@@ -31,3 +31,14 @@ SELECT tenant_id, hour_us, provider, model, owner, agent, '', 1, sum(calls), sum
     sum(cost_nanousd), 0
 FROM session_usage
 GROUP BY 1, 2, 3, 4, 5, 6;
+
+INSERT INTO hourly_usage (
+    tenant_id, hour_us, provider, model, owner, agent, key_id, lane, calls, input_tokens,
+    cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd,
+    unpriced_calls
+)
+SELECT tenant_id, hour_us, provider, model, '', '', '', ~lane, sum(calls), sum(input_tokens),
+    sum(cached_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
+    sum(cost_nanousd), sum(unpriced_calls)
+FROM hourly_usage
+GROUP BY 1, 2, 3, 4, lane;

@@ -25,12 +25,14 @@ from hansard.core.errors import (
 )
 from hansard.core.events import Event
 from hansard.core.messages import StoredMessage
+from hansard.core.reports import Bucket, ReportQuery, UsageReport
 from hansard.core.sessions import Session, Verification
 from hansard.core.turns import Turn, TurnReceipt
 from hansard.core.usage import ModelUsage, SessionUsage, UsageTotals, unpriced
 from hansard.server import answers
 from hansard.server.calls import to_json
 from hansard.server.errors import failure
+from hansard.server.reports import ReportAnswer
 from hansard.server.usage import UsageAnswer
 
 TOTALS = UsageTotals(1, 2, 3, 4, 5, 6, 7_000_000_001)
@@ -158,6 +160,14 @@ def test_usage_comes_back() -> None:
     written = to_json(UsageAnswer.of(USAGE, unpriced, 0))
     assert wire.read(written, wire.read_session_usage) == USAGE
     assert payloads.usage(USAGE).items() <= json.loads(written).items()
+
+
+def test_report_of_more_than_a_column_holds_comes_back() -> None:
+    query = ReportQuery(group_by=("model",))
+    totals = UsageTotals(calls=1, input_tokens=2**70, cost_nanousd=2**80)
+    report = UsageReport(query=query, totals=totals, buckets=(Bucket(("m",), totals),))
+    written = to_json(ReportAnswer.of(report))
+    assert wire.read(written, lambda value: wire.read_report(value, query)) == report
 
 
 def test_verification_comes_back() -> None:

@@ -28,6 +28,7 @@ from hansard.core.actors import DEFAULT_TENANT, Actor
 from hansard.core.budgets import Subjects
 from hansard.core.usage import NO_USAGE, NewUsage
 from hansard.service.sessions import DatabaseSessions
+from hansard.store import limits
 from tests.budget_model import (
     HOUR_US,
     LENGTHS_US,
@@ -301,12 +302,15 @@ class BudgetMachine(RuleBasedStateMachine):
 
     @invariant()
     def windows_are_what_the_events_say(self) -> None:
-        rows = self.run(
+        found: dict[WindowKey, tuple[int, int]] = self.run(
             self.books.runner.read(
-                lambda tx: tx.rows("window_list_all", (), tenant_id=DEFAULT_TENANT)
+                lambda tx: {
+                    row[1:4]: row[4:6]
+                    for budget in limits.list_all(tx, DEFAULT_TENANT)
+                    for row in limits.list_windows(tx, budget)
+                }
             )
         )
-        found: dict[WindowKey, tuple[int, int]] = {row[1:4]: row[4:6] for row in rows}
         assert {key: used for key, used in found.items() if any(used)} == self.model.windows()
 
     @invariant()

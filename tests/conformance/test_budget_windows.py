@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from hansard import LimitReached
+from hansard import Conflict, LimitReached, NotFound
 from hansard.compose import open_database
 from hansard.core.actors import Actor
 from hansard.core.money import COST_MAX_NANOUSD
 from hansard.core.times import parse_us
 from hansard.core.usage import TOTAL_MAX
 from hansard.service.sessions import DatabaseSessions
+from hansard.store import limits
 from tests.ledgers import Clock, held_and_spent, settle
 from tests.places import Place
 from tests.samples import collect, new_hold, together
@@ -47,11 +48,12 @@ async def spend_elsewhere(books: DatabaseSessions, call_id: str, cost: int) -> N
 
 
 async def test_what_was_billed_is_counted_as_far_as_a_window_goes(
-    books: DatabaseSessions,
+    books: DatabaseSessions, place: Place
 ) -> None:
     await limit(books, limit_amount=TOTAL_MAX, mode="observe")
-    for n in range(10):
-        await settle(books, f"c{n}", COST_MAX_NANOUSD, model=f"m{n}")
+    await settle(books, "c", 1)
+    place.execute(f"UPDATE budget_windows SET spent = {TOTAL_MAX} - 1")
+    await settle(books, "d", COST_MAX_NANOUSD)
     assert await held_and_spent(books) == (0, TOTAL_MAX)
 
 
@@ -257,6 +259,25 @@ async def test_budget_made_while_calls_are_recorded_counts_each_once(
         await together([one for n in range(6) for one in (budgets[n], *calls[10 * n :][:10])])
     for n in range(6):
         assert await held_and_spent(books, SCOPES[scope], budget_id=f"b{n}") == (0, 61)
+
+
+async def test_budget_that_was_never_finished_is_none_until_it_is_put_again(
+    books: DatabaseSessions,
+) -> None:
+    await spend(books, "before", 3)
+    await limit(books, limit_amount=1)
+    budget, _ = await books.get_budget("b")
+    await books.runner.write(lambda tx: limits.draft(tx, budget))  # and there its process ended
+    with pytest.raises(NotFound):
+        await books.get_budget("b")
+    await books.take_hold(new_hold("meanwhile", 4))
+    await settle(books, "meanwhile", 4)
+    assert (await books.verify_ledger()).drifts == ()
+    await limit(books, limit_amount=1)
+    assert await held_and_spent(books) == (0, 7)
+    with pytest.raises(Conflict) as caught:
+        await books.runner.write(lambda tx: limits.finish(tx, budget))
+    assert caught.value.code == "budget_replaced"
 
 
 async def test_other_limit_goes_on_with_what_was_spent_and_held(books: DatabaseSessions) -> None:

@@ -13,9 +13,11 @@ import hansard
 from hansard import Conflict, UsageTotals
 from hansard.compose import open_database
 from hansard.core.actors import Actor
+from hansard.core.money import COST_MAX_NANOUSD
+from hansard.core.usage import TOTAL_MAX, NewUsage
 from hansard.formats.prices import load_builtin, read_toml
 from hansard.service.sessions import DatabaseSessions
-from tests.ledgers import Clock, settle
+from tests.ledgers import Clock, held_and_spent, settle
 from tests.places import Place
 from tests.samples import call, collect, compete, dialogue, together, user
 
@@ -50,6 +52,9 @@ asyncio.run(main(*sys.argv[1:]))
 
 def entries(place: Place, columns: str) -> list[tuple[Any, ...]]:
     return place.execute(f"SELECT {columns} FROM usage_entries ORDER BY event_id")
+
+
+PARTS, WHOLE = "hourly_usage WHERE lane >= 0", "hourly_usage WHERE lane < 0"
 
 
 def totals_of(place: Place, table: str) -> UsageTotals:
@@ -100,7 +105,7 @@ async def test_entries_survive_a_revert(books: DatabaseSessions) -> None:
 async def test_fork_has_spent_nothing(books: DatabaseSessions, place: Place) -> None:
     await spend(books, "s", "e1", 5)
     await books.fork("s")
-    assert totals_of(place, "hourly_usage").calls == len(entries(place, "event_id")) == 1
+    assert totals_of(place, PARTS).calls == len(entries(place, "event_id")) == 1
 
 
 async def test_sums_by_session_and_by_hour_are_those_of_the_entries(
@@ -112,19 +117,44 @@ async def test_sums_by_session_and_by_hour_are_those_of_the_entries(
             await spend(books, session, f"e{hour}", 10**hour)
     await settle(books, "c", 7, model="n", input_tokens=1)
     found = totals_of(place, "session_usage")
-    assert found == totals_of(place, "hourly_usage")
+    assert found == totals_of(place, PARTS) == totals_of(place, WHOLE)
     assert (found.calls, found.input_tokens, found.cost_nanousd) == (7, 61, 2 * 111 + 7)
     assert (await books.verify_ledger()).drifts == ()
 
 
-@pytest.mark.parametrize("table", ["sessions", "session_usage", "hourly_usage"])
+@pytest.mark.parametrize("table", ["sessions", "session_usage", PARTS, WHOLE])
 async def test_sum_that_was_tampered_with_is_found(
     books: DatabaseSessions, place: Place, table: str
 ) -> None:
     await spend(books, "s", "e1", 5)
-    place.execute(f"UPDATE {table} SET cost_nanousd = cost_nanousd + 1")
+    name, *rows = table.partition(" WHERE")
+    place.execute(f"UPDATE {name} SET cost_nanousd = cost_nanousd + 1{''.join(rows)}")
     (drift,) = (await books.verify_ledger()).drifts
     assert drift.excess == UsageTotals(cost_nanousd=1)
+
+
+async def test_absurd_usage_of_one_owner_is_nobody_elses_trouble(
+    books: DatabaseSessions, clock: Clock
+) -> None:
+    """Sums that no column could hold are told all the same, and fill none that others share."""
+    eve = books.acting_as(Actor(owner="eve", sees_all=False))
+    bob = books.acting_as(Actor(owner="bob", sees_all=False))
+    most: dict[str, Any] = {"input_tokens": 0, "model": "m", "cost_nanousd": COST_MAX_NANOUSD}
+    for n in range(10):  # of two hours, since the sums of one are a column's
+        clock.set(f"2026-03-10T{n // 5:02}:00:00Z")
+        usage = [NewUsage(event_id=f"e{i}", **most) for i in range(1_000)]
+        await eve.append_turn(f"e{n}", [], usage=usage, create=True)
+    await spend(bob, "b", "b", 7)
+    spent = 10_000 * COST_MAX_NANOUSD
+    assert spent > TOTAL_MAX
+    for group in ("hour", "model", "owner", "session"):
+        report = await books.usage_report(group_by=[group])
+        assert report.totals.cost_nanousd == spent + 7
+    assert (await bob.usage_report()).totals.cost_nanousd == 7
+    for scope, subject, found in (("tenant", "", TOTAL_MAX), ("owner", "bob", 7), ("key", "k", 0)):
+        await books.put_budget("b", scope=scope, subject=subject, limit_amount=9)
+        assert await held_and_spent(books, subject) == (0, found)
+    assert (await books.verify_ledger()).drifts == ()
 
 
 async def test_refused_turn_leaves_no_trace_in_the_sums(books: DatabaseSessions) -> None:

@@ -24,13 +24,13 @@ from hansard.core.errors import (
 )
 from hansard.core.events import Event
 from hansard.core.messages import Message
-from hansard.core.money import parse_usd
+from hansard.core.money import SUM_MAX_NANOUSD, parse_usd
 from hansard.core.paging import Page
 from hansard.core.reports import Bucket, ReportQuery, UsageReport
 from hansard.core.sessions import SaveReceipt, Session, UpdateReceipt, Verification
 from hansard.core.times import parse_us
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt
-from hansard.core.usage import TOKEN_FIELDS, TOTAL_MAX, ModelUsage, SessionUsage, UsageTotals
+from hansard.core.usage import TOKEN_FIELDS, ModelUsage, SessionUsage, UsageTotals
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -98,7 +98,7 @@ def read_totals(value: Json) -> UsageTotals:
     """Read usage totals."""
     return UsageTotals(
         calls=value["calls"],
-        cost_nanousd=parse_usd(value["cost_usd"], most_nanousd=TOTAL_MAX),
+        cost_nanousd=parse_usd(value["cost_usd"], most_nanousd=SUM_MAX_NANOUSD),
         **{field: value[field] for field in TOKEN_FIELDS},
         unpriced_calls=value.get("unpriced_calls", 0),
     )

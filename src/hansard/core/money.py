@@ -10,7 +10,8 @@ from hansard.core.errors import InvalidInput
 NANO = 1_000_000_000
 PICO = 1_000_000_000_000
 FREE = "0"
-COST_MAX_NANOUSD = 10**18  # one billion dollars: sums stay within 64 bits
+COST_MAX_NANOUSD = 10**15  # of one call: a million dollars, of which 64 bits hold thousands
+SUM_MAX_NANOUSD = 2**127  # of a report's: more than a column of a database holds
 _DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][-+]?\d{1,6})?", re.ASCII)
 
 

@@ -17,7 +17,7 @@ from hansard.core.errors import InvalidInput, LimitReached
 from hansard.core.ids import check_id
 from hansard.core.strict_json import check_text
 from hansard.core.times import check_us, format_us
-from hansard.core.usage import MODEL_LENGTH_MAX, NO_USAGE, UsageTotals
+from hansard.core.usage import MODEL_LENGTH_MAX, NO_USAGE, UsageTotals, add_totals
 
 TIMES: Final = ("hour", "day", "month")
 NAMES: Final = ("model", "provider", "agent", "owner", "session")
@@ -117,19 +117,17 @@ def make_report(
         LimitReached: ``too_many_buckets``.
     """
     sums: dict[Key, UsageTotals] = {}
-    for values, totals in rows:
+    for values, part in rows:
         key = tuple(
             tenant_id if group == "tenant" else _write(group, value)
             for group, value in zip(query.group_by, values, strict=False)
         )
-        sums[key] = sums.get(key, NO_USAGE).plus(totals)
+        add_totals(sums, key, part)
     if len(sums) > BUCKETS_MAX:
         raise too_many_buckets()
     buckets = [Bucket(key, sums[key]) for key in sorted(sums, key=_order)]
-    whole = NO_USAGE
-    for bucket in buckets:
-        whole = whole.plus(bucket.totals)
-    return UsageReport(query=query, totals=whole, buckets=tuple(buckets))
+    totals = UsageTotals._make(map(sum, zip(NO_USAGE, *sums.values(), strict=True)))
+    return UsageReport(query=query, totals=totals, buckets=tuple(buckets))
 
 
 def too_many_buckets() -> LimitReached:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import add, neg
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import astuple, replace
@@ -98,6 +98,13 @@ class UsageTotals(NamedTuple):
 
 
 NO_USAGE: Final = UsageTotals()
+
+K = TypeVar("K")
+
+
+def add_totals(sums: dict[K, UsageTotals], key: K, totals: UsageTotals) -> None:
+    """Add to one of several sums, which have no bound as a column has one."""
+    sums[key] = UsageTotals._make(map(add, sums.get(key, NO_USAGE), totals))
 
 
 class NewUsage(Struct, frozen=True, kw_only=True):

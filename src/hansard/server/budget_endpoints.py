@@ -35,7 +35,7 @@ BUDGET_ENDPOINTS: Final = (
         handler=budgets.put_budget,
         body=Body(shape=budget_shapes.BudgetBody),
         answer=budget_shapes.BudgetAnswer,
-        errors=(403, 429),
+        errors=(403, 409, 429),
     ),
     Endpoint(
         method="DELETE",

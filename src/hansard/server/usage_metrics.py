@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
-from hansard.core.usage import UsageTotals
-from hansard.store.tallies import Tally, add_totals
+from hansard.core.usage import UsageTotals, add_totals
+from hansard.store.tallies import Tally
 
 
 class _Family(NamedTuple):

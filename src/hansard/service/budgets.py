@@ -37,6 +37,7 @@ from hansard.store import ledger, limits
 from hansard.store import usage as entries
 from hansard.store.budgets import AdmissionJob
 from hansard.store.database import Tx
+from hansard.store.steps import in_steps
 from hansard.store.turns import Append
 
 NO_SESSION = ""
@@ -143,6 +144,8 @@ class Budgets(Turns):
         Raises:
             Unauthorized: ``forbidden``, if the caller may not.
             InvalidInput: ``invalid_budget``.
+            LimitReached: ``too_many_budgets``.
+            Conflict: ``budget_replaced``, if another sets or removes it meanwhile.
         """
         self._check_may_set()
         budget = check_budget(
@@ -158,7 +161,8 @@ class Budgets(Turns):
             warn_percents=warn_percents,
             now_us=self.clock(),
         )
-        return await self.runner.write(lambda tx: limits.put(tx, budget))
+        changed = await self.runner.write(lambda tx: limits.change(tx, budget))
+        return changed or await self._make(budget)
 
     async def delete_budget(self, budget_id: str) -> None:
         """Remove a budget; what was spent stays in the ledger."""
@@ -187,7 +191,7 @@ class Budgets(Turns):
         return await self.runner.read(
             lambda tx: [
                 (budget, limits.list_states(tx, self.actor, budget, now_us))
-                for budget in limits.list_all(tx, self.actor)
+                for budget in limits.list_visible(tx, self.actor)
             ]
         )
 
@@ -286,6 +290,13 @@ class Budgets(Turns):
         """Recompute every total of the tenant from the entries, and compare."""
         tenant_id = self.actor.tenant_id
         return await self.runner.read_apart(lambda tx: ledger.verify(tx, tenant_id))
+
+    async def _make(self, budget: Budget) -> Budget:
+        await self.runner.write(lambda tx: limits.draft(tx, budget))
+        uncounted = await self.runner.read_apart(lambda tx: limits.find_uncounted(tx, budget))
+        for step in in_steps(uncounted):
+            await self.runner.write(partial(limits.raise_draft, budget=budget, uncounted=step))
+        return await self.runner.write(lambda tx: limits.finish(tx, budget))
 
     def _check_may_set(self) -> None:
         if not self.actor.sets_budgets:

@@ -78,6 +78,17 @@ def one(tx: Tx, query: str, /, **params: str | int) -> Row | None:
     return found[0] if found else None
 
 
+def join_halves(halves: Row) -> list[int]:
+    """Put sums together, each of which came in two: of its columns' high bits, and of the low 32.
+
+    A sum of 64-bit columns may need more bits than a database's integers have.
+
+    >>> join_halves((1, 5, -1, 2**32 - 1))
+    [4294967301, -1]
+    """
+    return [(high << 32) + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+
+
 class Connection(Protocol):
     """One connection, owned by one thread; reconnects by itself."""
 

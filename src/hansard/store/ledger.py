@@ -4,66 +4,51 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from hansard.core.budgets import Budget
 from hansard.core.ledger import DRIFTS_MAX, Drift, LedgerReport
 from hansard.core.usage import TOTAL_MAX, UsageTotals
-from hansard.store import limits
-from hansard.store.budgets import WindowKey, budget_of, read_debits
-from hansard.store.database import Row, Tx
+from hansard.store import limits, spending
+from hansard.store.budgets import WindowKey, read_debits
+from hansard.store.database import Tx, join_halves
 
-_SUMS: Final = (
-    ("session", "ledger_drift_sessions"),
-    ("session_hour", "ledger_drift_session_hours"),
-    ("hour", "ledger_drift_hours"),
-)
+_KINDS: Final = ("session", "session_hour", "hour", "whole_hour")
 
 
 def verify(tx: Tx, tenant_id: str) -> LedgerReport:
-    """Recompute every total of a tenant on one snapshot."""
+    """Recompute every total of a tenant on one snapshot, budgets one by one."""
     drifts = [
-        Drift(what, row[0], UsageTotals(*row[1:]))
-        for what, query in _SUMS
-        for row in tx.rows(query, (), tenant_id=tenant_id, limit=DRIFTS_MAX)
+        Drift(kind, row[0], UsageTotals._make(join_halves(row[1:])))
+        for kind in _KINDS
+        for row in tx.rows("ledger_drift", (), tenant_id=tenant_id, kind=kind, limit=DRIFTS_MAX)
     ]
-    windows = tx.rows("window_list_all", (), tenant_id=tenant_id)
-    (found,) = tx.look_up(("budget_find", [(tenant_id,)]))
-    budgets = {row[1]: budget_of(row) for row in found}
-    drifts += [*_drifts_of_windows(tx, tenant_id, budgets, windows)][:DRIFTS_MAX]
-    (entries,) = tx.rows("ledger_count", (), tenant_id=tenant_id)[0]
-    return LedgerReport(
-        tenant_id=tenant_id, entries=entries, windows=len(windows), drifts=tuple(drifts)
-    )
+    ((windows,),) = tx.rows("window_count", (), tenant_id=tenant_id)
+    drifts += islice(_drifts_of_windows(tx, tenant_id), DRIFTS_MAX)
+    ((entries,),) = tx.rows("ledger_count", (), tenant_id=tenant_id)
+    return LedgerReport(tenant_id=tenant_id, entries=entries, windows=windows, drifts=tuple(drifts))
 
 
-def _drifts_of_windows(
-    tx: Tx, tenant_id: str, budgets: dict[str, Budget], windows: list[Row]
-) -> Iterator[Drift]:
+def _drifts_of_windows(tx: Tx, tenant_id: str) -> Iterator[Drift]:
+    budgets = {budget.budget_id: budget for budget in limits.list_all(tx, tenant_id)}
     held = _held(tx, tenant_id, budgets)
-    spent: dict[tuple[str, int], dict[str, int]] = {}
-    for row in windows:
-        key: WindowKey = row[:4]
-        _, budget_id, subject, start_us = key
-        budget = budgets[budget_id]
-        if (budget_id, start_us) not in spent:
-            spent[budget_id, start_us] = _spent(tx, budget, start_us)
-        name = f"{budget_id} {subject} {start_us}"
-        if excess := row[5] - spent[budget_id, start_us].get(subject, 0):
-            yield Drift("spent", name, excess)
-        if excess := row[4] - held.pop(key, 0):
-            yield Drift("held", name, excess)
-    for (_, budget_id, subject, start_us), amount in sorted(held.items()):
+    for budget in budgets.values():
+        spent = spending.recount(tx, budget)
+        for row in limits.list_windows(tx, budget):
+            key: WindowKey = row[:4]
+            name = _name(key)
+            if excess := row[5] - min(spent.get(key[2:], 0), TOTAL_MAX):
+                yield Drift("spent", name, excess)
+            if excess := row[4] - held.pop(key, 0):
+                yield Drift("held", name, excess)
+    for key, amount in sorted(held.items()):
         if amount:
-            yield Drift("held", f"{budget_id} {subject} {start_us}", -amount)
+            yield Drift("held", _name(key), -amount)
 
 
-def _spent(tx: Tx, budget: Budget, start_us: int) -> dict[str, int]:
-    if budget.period == "total":
-        return limits.spent(tx, budget, start_us, TOTAL_MAX)
-    end_us = budget.window_at(start_us).end_us
-    assert end_us is not None
-    return limits.spent(tx, budget, start_us, end_us)
+def _name(key: WindowKey) -> str:
+    return f"{key[1]} {key[2]} {key[3]}"
 
 
 def _held(tx: Tx, tenant_id: str, budgets: dict[str, Budget]) -> Counter[WindowKey]:

@@ -1,18 +1,24 @@
-"""Limits in SQL: budgets made, changed, listed and removed, and holds after their calls."""
+"""Limits in SQL: budgets made, changed, listed and removed, and holds after their calls.
+
+    draft, which counts -> what was spent before it, summed up and added -> budget
+
+Nobody waits while a ledger is summed up: who records meanwhile counts in the draft. One that
+is never finished is replaced by the next of its name.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from msgspec.structs import asdict
 
 from hansard.core.actors import Actor
 from hansard.core.budgets import EACH, Budget, BudgetState, Hold
 from hansard.core.errors import Conflict, LimitReached, NotFound
-from hansard.core.reports import HOUR_US
 from hansard.core.usage import TOTAL_MAX
+from hansard.store import spending
 from hansard.store.budgets import (
     OPEN_STATES,
     Accounts,
@@ -25,45 +31,86 @@ from hansard.store.database import Row, Tx, one
 
 BUDGETS_MAX: Final = 1_000  # of one tenant: all of them are looked at for each call
 SUBJECTS_MAX: Final = 1_000  # shown of one budget
+DRAFT: Final = "draft"
+"""Mode of a budget that is not made yet, or was never finished: it is nobody's to see."""
+_STEP: Final = 10_000  # windows read at once: a budget of each session has one for each
 _SAME: Final = ("scope", "subject", "period", "time_zone", "unit")
 
 
-def put(tx: Tx, budget: Budget) -> Budget:
-    """Make a budget, or change the limit of one that is about the same spending.
+def change(tx: Tx, budget: Budget) -> Budget | None:
+    """Change the limit of a budget that is about the same spending; None if there is none."""
+    known = _find(tx, budget)
+    if known is None or any(getattr(known, n) != getattr(budget, n) for n in _SAME):
+        return None
+    names = ("limit_amount", "mode", "warn_percents", "updated_at_us")
+    values = _values(budget)
+    tx.run("budget_update", **_key(budget), **{name: values[name] for name in names})
+    if known.limit_amount != budget.limit_amount:
+        start_us = budget.window_at(budget.updated_at_us).start_us
+        tx.run("window_unwarn", **_key(budget), start_us=start_us)
+    return _find(tx, budget)
 
-    A new one begins with what was spent in its window before it. Nobody records usage
-    meanwhile, so that nothing is counted twice or not at all.
+
+def draft(tx: Tx, budget: Budget) -> None:
+    """Begin a budget: it counts all that is spent from now on, and does nothing else.
+
+    This waits for who is recording usage, and lets them wait for a moment. Whatever they
+    recorded without it is in the ledger afterwards.
 
     Raises:
         LimitReached: If the tenant has too many.
     """
     tx.run("budget_close")
-    known = find(tx, budget.tenant_id, budget.budget_id)
-    values = asdict(budget) | {"warn_percents": json.dumps(budget.warn_percents)}
-    if known is not None and all(getattr(known, n) == getattr(budget, n) for n in _SAME):
-        names = ("limit_amount", "mode", "warn_percents", "updated_at_us")
-        key = {"tenant_id": budget.tenant_id, "budget_id": budget.budget_id}
-        tx.run("budget_update", **key, **{name: values[name] for name in names})
-        if known.limit_amount != budget.limit_amount:
-            tx.run("window_unwarn", **key)
-        return _get(tx, budget)
-    if known is not None:
-        tx.rows("budget_delete", tenant_id=budget.tenant_id, budget_id=budget.budget_id)
-    elif len(tx.look_up(("budget_find", [(budget.tenant_id,)]))[0]) >= BUDGETS_MAX:
+    replaced = tx.rows("budget_delete", **_key(budget))
+    (others,) = tx.look_up(("budget_find", [(budget.tenant_id,)]))
+    if not replaced and len(others) >= BUDGETS_MAX:
         raise LimitReached(f"a tenant has {BUDGETS_MAX} budgets at most", code="too_many_budgets")
-    tx.run("budget_insert", **values)
-    windows = [
-        (budget.tenant_id, budget.budget_id, *window, 0, min(spent, TOTAL_MAX))
-        for window, spent in sorted(_spent_before(tx, budget).items())
+    tx.run("budget_insert", **_values(budget) | {"mode": DRAFT, "warn_percents": "[]"})
+
+
+def find_uncounted(tx: Tx, budget: Budget) -> list[tuple[str, int, int]]:
+    """What was spent in a draft's window before it: what the ledger has, less what it counted.
+
+    By subject and start of the window; both are of one moment, whoever records meanwhile.
+    """
+    amounts = spending.sum_up(tx, budget)
+    for _, _, subject, start_us, _, spent, _ in list_windows(tx, budget):
+        amounts[subject, start_us] = amounts.get((subject, start_us), 0) - spent
+    return [(*key, amount) for key, amount in sorted(amounts.items()) if amount]
+
+
+def raise_draft(tx: Tx, budget: Budget, uncounted: Sequence[tuple[str, int, int]]) -> None:
+    """Add what was spent before a draft.
+
+    Raises:
+        Conflict: ``budget_replaced``, if the draft is not there any more.
+    """
+    _check_draft(tx, budget)
+    rows = [
+        (budget.tenant_id, budget.budget_id, subject, start_us, min(amount, TOTAL_MAX))
+        for subject, start_us, amount in uncounted
     ]
-    tx.many(("window_insert", windows))
-    return _get(tx, budget)
+    tx.many(("window_raise", rows))
+
+
+def finish(tx: Tx, budget: Budget) -> Budget:
+    """Let a draft be a budget.
+
+    Raises:
+        Conflict: ``budget_replaced``, if it is not there any more.
+    """
+    _check_draft(tx, budget)
+    values = _values(budget)
+    names = ("mode", "warn_percents")
+    tx.run("budget_finish", **_key(budget), **{name: values[name] for name in names})
+    return budget
 
 
 def find(tx: Tx, tenant_id: str, budget_id: str) -> Budget | None:
-    """Return a budget, or None."""
+    """Return a budget that is no draft, or None."""
     row = one(tx, "budget_get", tenant_id=tenant_id, budget_id=budget_id)
-    return budget_of(row) if row else None
+    budget = budget_of(row) if row else None
+    return budget if budget and budget.mode != DRAFT else None
 
 
 def get(tx: Tx, actor: Actor, budget_id: str) -> Budget:
@@ -89,10 +136,32 @@ def delete(tx: Tx, tenant_id: str, budget_id: str) -> None:
         raise _not_found(budget_id)
 
 
-def list_all(tx: Tx, actor: Actor) -> list[Budget]:
-    """Return all budgets within the actor's reach, by id."""
-    (rows,) = tx.look_up(("budget_find", [(actor.tenant_id,)]))
-    return [budget for budget in map(budget_of, rows) if _may_see(actor, budget)]
+def list_all(tx: Tx, tenant_id: str) -> list[Budget]:
+    """Return all budgets of a tenant that are no drafts, by id."""
+    (rows,) = tx.look_up(("budget_find", [(tenant_id,)]))
+    return [budget for budget in map(budget_of, rows) if budget.mode != DRAFT]
+
+
+def list_visible(tx: Tx, actor: Actor) -> list[Budget]:
+    """Return the budgets within the actor's reach, by id."""
+    return [budget for budget in list_all(tx, actor.tenant_id) if _may_see(actor, budget)]
+
+
+def list_windows(tx: Tx, budget: Budget) -> Iterator[Row]:
+    """Go through all windows of a budget, by subject and start."""
+    after: dict[str, object] = {}
+    while True:
+        page = tx.rows(
+            "window_list_all",
+            ["after"] if after else [],
+            limit=_STEP,
+            **_key(budget),
+            **after,
+        )
+        yield from page
+        if len(page) < _STEP:
+            return
+        after = {"subject": page[-1][2], "start_us": page[-1][3]}
 
 
 def list_states(tx: Tx, actor: Actor, budget: Budget, at_us: int) -> list[BudgetState]:
@@ -177,48 +246,6 @@ def expire(tx: Tx, now_us: int) -> int:
     return len(tx.rows("hold_expire", now_us=now_us))
 
 
-def _spent_before(tx: Tx, budget: Budget) -> dict[tuple[str, int], int]:
-    """What was spent since a new budget's window began, by subject and start of the window."""
-    window = budget.window_at(budget.counts_from_us)
-    until_us = TOTAL_MAX if window.end_us is None else window.end_us
-    stretch = {"tenant_id": budget.tenant_id, "since_us": window.start_us, "until_us": until_us}
-    is_cut = window.start_us % HOUR_US or until_us % HOUR_US
-    if is_cut and budget.period != "total":
-        by_entry = {"scope": budget.scope, "before_us": TOTAL_MAX, **stretch}
-        return _amounts(budget, tx.rows("spent_by_entries", (), **by_entry))
-    if budget.scope == "session":
-        return _amounts(budget, tx.rows("spent_by_sessions", (), **stretch))
-    return _amounts(budget, tx.rows("spent_by_hours", (), scope=budget.scope, **stretch))
-
-
-def spent(tx: Tx, budget: Budget, since_us: int, until_us: int) -> dict[str, int]:
-    """What the ledger says was spent in one window, by subject."""
-    rows = tx.rows(
-        "spent_by_entries",
-        (),
-        scope=budget.scope,
-        tenant_id=budget.tenant_id,
-        since_us=since_us,
-        until_us=until_us,
-        before_us=until_us,
-    )
-    return {subject: amount for (subject, _), amount in _amounts(budget, rows).items()}
-
-
-def _amounts(budget: Budget, rows: Sequence[Row]) -> dict[tuple[str, int], int]:
-    """Sum rows of (subject, moment, cost, tokens) by subject and start of the window."""
-    amounts: dict[tuple[str, int], int] = {}
-    for name, at_us, cost, tokens in rows:
-        # A session that was deleted is still that session.
-        subject = name.partition("~")[0] if budget.scope == "session" else name
-        is_meant = budget.subject in {EACH, subject}
-        if budget.scope == "tenant" or (subject and is_meant):
-            amount = (cost or 0) if budget.unit == "usd" else tokens
-            key = (subject, budget.window_at(at_us).start_us)
-            amounts[key] = amounts.get(key, 0) + amount
-    return amounts
-
-
 def _may_see(actor: Actor, budget: Budget) -> bool:
     """The tenant's budgets are everybody's; of owners' and keys', one's own."""
     if _sees_all(actor) or budget.scope == "tenant":
@@ -244,10 +271,24 @@ def _own_subject(actor: Actor, budget: Budget) -> str | None:
     return own if budget.subject in {EACH, own} else None
 
 
-def _get(tx: Tx, budget: Budget) -> Budget:
-    found = find(tx, budget.tenant_id, budget.budget_id)
-    assert found is not None
-    return found
+def _find(tx: Tx, budget: Budget) -> Budget | None:
+    return find(tx, budget.tenant_id, budget.budget_id)
+
+
+def _check_draft(tx: Tx, budget: Budget) -> None:
+    row = one(tx, "budget_get", **_key(budget))
+    known = budget_of(row) if row else None
+    if known is None or (known.mode, known.created_at_us) != (DRAFT, budget.created_at_us):
+        raise Conflict("the budget was put or removed meanwhile", code="budget_replaced")
+
+
+def _key(budget: Budget) -> dict[str, str]:
+    return {"tenant_id": budget.tenant_id, "budget_id": budget.budget_id}
+
+
+def _values(budget: Budget) -> dict[str, Any]:
+    """A budget's columns."""
+    return asdict(budget) | {"warn_percents": json.dumps(budget.warn_percents)}
 
 
 def _hold(tenant_id: str, row: Row) -> Hold:

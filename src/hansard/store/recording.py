@@ -13,12 +13,11 @@ from hansard.core.digest import chain
 from hansard.core.errors import Conflict
 from hansard.core.sessions import merge
 from hansard.core.turns import NewTurn, TurnReceipt
-from hansard.core.usage import NO_USAGE, UsageEntry, UsageTotals
+from hansard.core.usage import NO_USAGE, UsageEntry, UsageTotals, add_totals
 from hansard.store import messages, sessions, usage
 from hansard.store.budgets import Accounts, HoldKey
 from hansard.store.database import ForRows, Row
 from hansard.store.sessions import Head, Key
-from hansard.store.tallies import add_totals
 from hansard.store.turns import KIND_TURN, Append, read_receipt, row_of, write_receipt
 from hansard.store.usage import PlacedCall, Sums
 

@@ -1,4 +1,8 @@
-"""Usage reports in SQL: sums of sums, so that their cost does not grow with the calls."""
+"""Usage reports in SQL: sums of sums, so that their cost does not grow with the calls.
+
+Nor does it grow with owners and agents where nobody asks for them: then the sums of the
+whole tenant serve, which are kept beside those of its parts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from hansard.core.reports import (
     too_many_buckets,
 )
 from hansard.core.usage import TOTAL_MAX, UsageTotals
-from hansard.store.database import Tx
+from hansard.store.database import Tx, join_halves
 
 _ROWS_MAX = 32 * BUCKETS_MAX  # of a query: a month has up to 31 days, which are summed here
 _STORED: Final = {"month": "day", "tenant": ""}
@@ -36,9 +40,10 @@ def make(tx: Tx, actor: Actor, query: ReportQuery) -> UsageReport:
             return make_report(query, actor.tenant_id, ())
         filters["owner"] = actor.owner
     first, second, *_ = (*[_STORED.get(group, group) for group in query.group_by], "")
+    is_whole = not {"agent", "owner"} & {*query.group_by, *filters}
     rows = tx.rows(
         "report_by_sessions" if query.by_session else "report_by_hours",
-        [*filters],
+        [*filters, "whole" if is_whole else "parts"],
         tenant_id=actor.tenant_id,
         first=first,
         second=second,
@@ -49,5 +54,5 @@ def make(tx: Tx, actor: Actor, query: ReportQuery) -> UsageReport:
     )
     if len(rows) > _ROWS_MAX:
         raise too_many_buckets()
-    sums = ((row[:2], UsageTotals(*row[2:])) for row in rows)
+    sums = ((row[:2], UsageTotals._make(join_halves(row[2:]))) for row in rows)
     return make_report(query, actor.tenant_id, sums)

@@ -7,11 +7,10 @@ nobody could say whether it happened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import add
 from typing import Final
 
 from hansard.core.names import Names
-from hansard.core.usage import NO_USAGE, UsageTotals
+from hansard.core.usage import UsageTotals, add_totals
 
 MODELS_MAX: Final = 100  # of which each is told apart; clients may name as many as they like
 TENANTS_MAX: Final = 100
@@ -36,10 +35,3 @@ class UsageTally:
     def read(self) -> Tally:
         """Return the sums as they are now."""
         return dict(self._sums)
-
-
-def add_totals(
-    sums: dict[tuple[str, str], UsageTotals], key: tuple[str, str], totals: UsageTotals
-) -> None:
-    """Add to one sum, which has no bound as a column has one."""
-    sums[key] = UsageTotals._make(map(add, sums.get(key, NO_USAGE), totals))

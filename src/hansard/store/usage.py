@@ -1,8 +1,8 @@
 """Usage in SQL: entries that are only added, and sums kept beside them.
 
     usage_entries --sum--> session_usage (session, hour, model, ...)
-                  |-sum--> hourly_usage (hour, model, owner, agent, key; lane)
-                  `-sum--> hourly_usage (hour, model; lane ~lane): of all owners, agents, keys
+                  |-sum--> hourly_usage (hour, model, owner, agent, key)
+                  `-sum--> hourly_usage (hour, model; lane ~lane): of the whole tenant
 
 Sums are kept in the transaction that adds an entry. Nobody waits for another session: the
 rows of a session are written under its lock, and of the rows that sessions share every
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from operator import add
 from typing import Any, Final
 
 from msgspec import Struct
@@ -25,13 +24,13 @@ from hansard.core.errors import NotFound
 from hansard.core.ids import is_session_id
 from hansard.core.reports import HOUR_US
 from hansard.core.usage import (
-    NO_USAGE,
     PART_FIELDS,
     ChargedUsage,
     ModelUsage,
     NewUsage,
     UsageEntry,
     UsageTotals,
+    add_totals,
 )
 from hansard.store.database import ForRows, Row, Tx, one
 
@@ -39,8 +38,8 @@ IMPORT_LANE: Final = 0
 """Lane of imports, which move no budget and take long."""
 
 SHARED_MAX: Final = 10**10
-"""Most of a count (so $10) in a sum of all owners: 900 million such calls fit into a column.
-A larger call has a sum of its owner's, so that nobody fills what others add to."""
+"""Most of a count, so $10, in a sum that owners share: a column has room for 900 million such
+calls an hour. What is larger is summed by owner, so that nobody fills what others add to."""
 
 KIND_CALL: Final = "call"
 KIND_IMPORT: Final = "import"
@@ -138,12 +137,16 @@ class Sums:
     ) -> None:
         """Add what one entry adds to totals, in the hour in which it counts."""
         hour_us = at_us - at_us % HOUR_US
-        call = (usage.provider, usage.model, account.owner, account.agent)
+        model = (usage.provider, usage.model)
+        whose = (account.owner, account.agent)
         lane = min(self._lane, 1) if is_session_id(account.session) else self._lane
-        session = (tenant_id, account.session, hour_us, *call, lane)
-        hour = (tenant_id, hour_us, *call, account.key, self._lane)
-        _add(self._by_session, session, totals)
-        _add(self._by_hour, hour, totals)
+        session = (tenant_id, account.session, hour_us, *model, *whose, lane)
+        add_totals(self._by_session, session, totals)
+        hour = (tenant_id, hour_us, *model)
+        part = (*whose, account.key)
+        whole = part if max(map(abs, totals)) > SHARED_MAX else ("", "", "")
+        add_totals(self._by_hour, (*hour, *part, self._lane), totals)
+        add_totals(self._by_hour, (*hour, *whole, ~self._lane), totals)
 
     def writes(self) -> list[ForRows]:
         """What to write, in one order."""
@@ -190,11 +193,6 @@ def list_page(tx: Tx, actor: Actor, session_id: str, *, after: str, limit: int) 
         "usage_list", tenant_id=actor.tenant_id, session_id=session_id, after=after, limit=limit
     )
     return [_entry(row) for row in rows]
-
-
-def _add(sums: dict[Row, UsageTotals], key: Row, totals: UsageTotals) -> None:
-    """Add to one sum; one that no column can hold is the database's to refuse."""
-    sums[key] = UsageTotals._make(map(add, sums.get(key, NO_USAGE), totals))
 
 
 def _rows(sums: dict[Row, UsageTotals]) -> list[Row]:

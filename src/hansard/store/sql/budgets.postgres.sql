@@ -58,6 +58,22 @@ FROM unnest(
 WHERE w.tenant_id = r.tenant_id AND w.budget_id = r.budget_id AND w.subject = r.subject
     AND w.start_us = r.start_us;
 
+-- name: window_raise
+INSERT INTO budget_windows AS w (
+    tenant_id, budget_id, subject, start_us, held, spent, warned_percent
+)
+SELECT tenant_id, budget_id, subject, start_us, 0, spent, 0
+FROM unnest(
+    :tenant_id::text[], :budget_id::text[], :subject::text[], :start_us::bigint[],
+    :spent::bigint[]
+) AS r(
+    tenant_id, budget_id, subject, start_us, spent
+)
+ON CONFLICT (tenant_id, budget_id, subject, start_us)
+DO UPDATE SET spent = CASE
+    WHEN excluded.spent > 0 AND w.spent > 9223372036854775807 - excluded.spent
+    THEN 9223372036854775807 ELSE w.spent + excluded.spent END;
+
 -- name: alert_insert
 INSERT INTO budget_alerts (
     tenant_id, budget_id, subject, start_us, percent, used, limit_amount, created_at_us,
@@ -131,31 +147,3 @@ SELECT call_id, session_id, turn_id, owner, agent, key_id, provider, model_asked
 FROM holds
 WHERE tenant_id = :tenant_id AND call_id = :call_id
 FOR NO KEY UPDATE;
-
--- name: spent_by_hours
-SELECT
-    CASE :scope WHEN 'owner' THEN owner WHEN 'agent' THEN agent WHEN 'key' THEN key_id
-        ELSE '' END,
-    CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
-    sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
-FROM hourly_usage
-WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
-GROUP BY 1, 2;
-
--- name: spent_by_sessions
-SELECT session_id, CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
-    sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
-FROM session_usage
-WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
-GROUP BY 1, 2;
-
--- name: spent_by_entries
-SELECT
-    CASE :scope WHEN 'owner' THEN coalesce(owner, '') WHEN 'agent' THEN coalesce(agent, '')
-        WHEN 'key' THEN coalesce(key_id, '') WHEN 'session' THEN session_id ELSE '' END,
-    CASE WHEN recorded_at_us < :until_us THEN :since_us ELSE recorded_at_us END,
-    sum(cost_nanousd)::bigint, sum(input_tokens + output_tokens)::bigint
-FROM usage_entries
-WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us
-    AND recorded_at_us < :before_us
-GROUP BY 1, 2;

@@ -29,6 +29,11 @@ UPDATE budgets SET limit_amount = :limit_amount, mode = :mode, warn_percents = :
     updated_at_us = :updated_at_us
 WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
 
+-- name: budget_finish
+-- A budget that is ready: until then it counts, and nothing else.
+UPDATE budgets SET mode = :mode, warn_percents = :warn_percents
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
+
 -- name: budget_delete
 -- A budget with its windows.
 DELETE FROM budgets WHERE tenant_id = :tenant_id AND budget_id = :budget_id
@@ -72,16 +77,32 @@ ORDER BY subject
 LIMIT :limit;
 
 -- name: window_list_all
--- All windows of a tenant's budgets.
+-- All windows of a budget, or those after one of them.
 SELECT tenant_id, budget_id, subject, start_us, held, spent, warned_percent
 FROM budget_windows
-WHERE tenant_id = :tenant_id
-ORDER BY budget_id, subject, start_us;
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id
+AND (subject, start_us) > (:subject, :start_us) -- if after
+ORDER BY subject, start_us
+LIMIT :limit;
+
+-- name: window_count
+-- How many windows a tenant's budgets have.
+SELECT count(*) FROM budget_windows WHERE tenant_id = :tenant_id;
 
 -- name: window_unwarn
--- Under another limit no threshold has been told yet.
+-- Under another limit no threshold of the present window has been told yet.
 UPDATE budget_windows SET warned_percent = 0
-WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND start_us = :start_us;
+
+-- name: window_raise
+-- Add what was spent before a budget to what it counted since, as far as a column has room.
+INSERT INTO budget_windows AS w (
+    tenant_id, budget_id, subject, start_us, held, spent, warned_percent
+) VALUES (:tenant_id, :budget_id, :subject, :start_us, 0, :spent, 0)
+ON CONFLICT (tenant_id, budget_id, subject, start_us)
+DO UPDATE SET spent = CASE
+    WHEN excluded.spent > 0 AND w.spent > 9223372036854775807 - excluded.spent
+    THEN 9223372036854775807 ELSE w.spent + excluded.spent END;
 
 -- name: alert_insert
 -- Thresholds that were crossed, to be told at once.
@@ -159,33 +180,46 @@ FROM holds
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 
 -- name: spent_by_hours
--- What was spent since the beginning of an hour, by whom a budget is about; no imports. What came
--- before a moment is one sum, what came after it (by a clock that is fast) one for each hour.
+-- What was spent in full hours, by whom a budget is about; no imports. In two halves, as reports.
 SELECT
     CASE :scope WHEN 'owner' THEN owner WHEN 'agent' THEN agent WHEN 'key' THEN key_id
         ELSE '' END,
-    CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
-    sum(cost_nanousd), sum(input_tokens + output_tokens)
+    CAST(:start_us AS bigint),
+    CAST(sum(cost_nanousd >> 32) AS bigint),
+    CAST(sum(cost_nanousd & 4294967295) AS bigint),
+    CAST(sum((input_tokens >> 32) + (output_tokens >> 32)) AS bigint),
+    CAST(sum((input_tokens & 4294967295) + (output_tokens & 4294967295)) AS bigint)
 FROM hourly_usage
-WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
-GROUP BY 1, 2;
+WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :from_us AND hour_us < :until_us
+GROUP BY 1;
 
 -- name: spent_by_sessions
 -- The same by session.
-SELECT session_id, CASE WHEN hour_us < :until_us THEN :since_us ELSE hour_us END,
-    sum(cost_nanousd), sum(input_tokens + output_tokens)
+SELECT session_id, CAST(:start_us AS bigint),
+    CAST(sum(cost_nanousd >> 32) AS bigint),
+    CAST(sum(cost_nanousd & 4294967295) AS bigint),
+    CAST(sum((input_tokens >> 32) + (output_tokens >> 32)) AS bigint),
+    CAST(sum((input_tokens & 4294967295) + (output_tokens & 4294967295)) AS bigint)
 FROM session_usage
-WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :since_us
-GROUP BY 1, 2;
+WHERE tenant_id = :tenant_id AND lane > 0 AND hour_us >= :from_us AND hour_us < :until_us
+GROUP BY 1;
 
--- name: spent_by_entries
--- The same from the entries themselves, in any stretch of time.
+-- name: spent_by_quarters
+-- The same from entries, by the quarter of an hour; of all, or of those outside of full hours,
+-- which are found by the sessions of these hours.
 SELECT
     CASE :scope WHEN 'owner' THEN coalesce(owner, '') WHEN 'agent' THEN coalesce(agent, '')
         WHEN 'key' THEN coalesce(key_id, '') WHEN 'session' THEN session_id ELSE '' END,
-    CASE WHEN recorded_at_us < :until_us THEN :since_us ELSE recorded_at_us END,
-    sum(cost_nanousd), sum(input_tokens + output_tokens)
+    recorded_at_us - (recorded_at_us % 900000000 + 900000000) % 900000000,
+    CAST(sum(coalesce(cost_nanousd, 0) >> 32) AS bigint),
+    CAST(sum(coalesce(cost_nanousd, 0) & 4294967295) AS bigint),
+    CAST(sum((input_tokens >> 32) + (output_tokens >> 32)) AS bigint),
+    CAST(sum((input_tokens & 4294967295) + (output_tokens & 4294967295)) AS bigint)
 FROM usage_entries
-WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :since_us
-    AND recorded_at_us < :before_us
+WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :start_us
+AND (recorded_at_us < :from_us OR recorded_at_us >= :until_us) -- if cut
+AND session_id IN ( -- if cut
+    SELECT session_id FROM session_usage WHERE tenant_id = :tenant_id -- if cut
+        AND (hour_us >= :first_hour_us AND hour_us < :from_us OR hour_us >= :until_us) -- if cut
+) -- if cut
 GROUP BY 1, 2;
