@@ -69,6 +69,27 @@ async def test_appends_go_on_while_others_lock_sessions_in_the_opposite_order(
         await run(load, [record], observer, lock)
 
 
+async def test_deadlock_is_run_again_and_counted_once(cluster_url: str) -> None:
+    """An admission holds the first budget and waits for the second; somebody has that and asks
+    for the first. The database stops one of the two."""
+    window = "SELECT 1 FROM budget_windows WHERE budget_id = %s FOR UPDATE"
+    async with open_database(cluster_url) as record:
+        for name in ("first", "second"):
+            await record.put_budget(name, scope="tenant", limit_amount=100)
+        await record.take_hold(new_hold("before", 1))  # which makes the windows
+        async with await psycopg.AsyncConnection.connect(cluster_url) as other:
+            await other.execute(window, ["second"])
+            admission = asyncio.create_task(record.take_hold(new_hold("call", 10)))
+            async with await psycopg.AsyncConnection.connect(cluster_url, autocommit=True) as seer:
+                while not await (await seer.execute(WAITING)).fetchone():
+                    await asyncio.sleep(0)
+            await other.execute("SET deadlock_timeout = '1h'")  # so the admission is stopped
+            await other.execute(window, ["first"])
+        assert (await admission).call_id == "call"
+        for _, (state,) in await record.list_budgets():
+            assert (state.held, state.spent) == (11, 0)
+
+
 async def test_purge_passes_over_a_session_that_somebody_holds(cluster_url: str) -> None:
     """Nobody waits for it, so there is no deadlock; the next purge takes the rest."""
     later_us = now_us() + 10**6
