@@ -138,8 +138,7 @@ class Upstream:
                     yield event
         except asyncio.CancelledError as exc:
             raise exc from call.interrupted()
-        finally:
-            grant.ended()
+        grant.ended()  # one that was not answered ends with the turn, and as that does
         yield call.completed()
 
     async def models(self) -> list[dict[str, Any]]:

@@ -27,10 +27,6 @@ class UpstreamCall:
         self._plan = plan
         self._sent_bytes = sent_bytes
 
-    def ended(self) -> None:
-        """The upstream has nothing more to say."""
-        self._grant.ended()
-
     def completed(self) -> Completed:
         """The good ending."""
         messages = self.reader.messages()
