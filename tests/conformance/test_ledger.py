@@ -157,6 +157,14 @@ async def test_absurd_usage_of_one_owner_is_nobody_elses_trouble(
     assert (await books.verify_ledger()).drifts == ()
 
 
+async def test_number_that_no_column_holds_is_refused(books: DatabaseSessions) -> None:
+    """It is not tried again, since it will not be smaller then."""
+    where = {"tenant_id": "default", "session_id": "s", "after": ""}
+    with pytest.raises(Conflict) as caught:
+        await books.runner.read(lambda tx: tx.rows("usage_list", (), limit=2**63, **where))
+    assert caught.value.code == "refused"
+
+
 async def test_refused_turn_leaves_no_trace_in_the_sums(books: DatabaseSessions) -> None:
     """Those that share its transaction are counted all the same."""
     await spend(books, "s", "e", 1)

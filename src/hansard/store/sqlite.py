@@ -204,7 +204,7 @@ def _run_guarded(tx: Tx, fn: Callable[[Tx], Any]) -> Outcome:
         outcome = Outcome(fn(tx))
     except BaseException as error:
         ours: BaseException = error
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, sqlite3.Error | OverflowError):
             ours = _translate(error)
             if isinstance(ours, Unavailable):
                 raise  # a full disk or an I/O error is everybody's
@@ -228,14 +228,14 @@ def _translated() -> Generator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OverflowError) as error:
         raise _translate(error) from error
     except UnicodeDecodeError as error:  # the driver fails to tell what is damaged
         raise Corrupt("SQLite: a text is not UTF-8", code="database_corrupt") from error
 
 
-def _translate(error: sqlite3.Error) -> HansardError:
-    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
+def _translate(error: sqlite3.Error | OverflowError) -> HansardError:
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | OverflowError):
         return Conflict(f"the database refused a row: {error}", code="refused")
     code = _primary_code(error)
     if code in _CORRUPT:
