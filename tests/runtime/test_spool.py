@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from msgspec.structs import replace
-from structlog.typing import FilteringBoundLogger
 
 from hansard.core.actors import Actor
 from hansard.core.errors import Conflict, Corrupt, HansardError, NotFound, Unavailable
@@ -19,10 +17,7 @@ from hansard.core.usage import ENTRIES_MAX, NewUsage
 from hansard.runtime.spool import LANES_MAX, READS_MAX, Spool
 from hansard.runtime.spool_folder import SpoolFolder
 from hansard.runtime.turn_records import TurnRecord, read_record, recordable, write_record
-
-SILENT: FilteringBoundLogger = structlog.wrap_logger(
-    structlog.ReturnLogger(), processors=[], wrapper_class=structlog.make_filtering_bound_logger(50)
-)
+from tests.runtime.chats import SILENT
 
 
 def turn(number: int, session_id: str | None = "s", **more: Any) -> TurnRecord:
