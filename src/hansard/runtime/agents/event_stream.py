@@ -30,6 +30,9 @@ class Cut(Struct, frozen=True, gc=False):
 
     def pieces(self) -> list[bytes]:
         """The events with their blank lines; together they are ``data``."""
+        if b"\r" not in self.data:
+            *events, rest = self.data.split(_PLAIN_END)
+            return [*[event + _PLAIN_END for event in events], *([rest] if rest else [])]
         ends = [boundary.end() for boundary in _BOUNDARY.finditer(self.data)]
         return [self.data[start:end] for start, end in pairwise([0, *ends])] or [self.data]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing, closing
 from functools import partial
 from http import HTTPStatus
 from types import TracebackType
@@ -126,16 +126,19 @@ class Upstream:
         call = UpstreamCall(grant, plan, sent_bytes=len(data))
         ends_at_s = asyncio.get_running_loop().time() + self._limits.total_s
         try:
-            answer = await self._ask(request, data, call, ends_at_s)
-            if hides_usage and await answer.refuses(b"stream_options"):
-                answer.close()
-                self._takes_usage_option = hides_usage = False
-                data = await _encode(without_usage(body, request.body))
-                answer = await self._ask(request, data, call, ends_at_s)
-            events = answer.events(wants_stream=request.stream, hides_usage=hides_usage)
-            async with aclosing(events):
-                async for event in events:
-                    yield event
+            with ExitStack() as stack:
+                answer = stack.enter_context(
+                    closing(await self._ask(request, data, call, ends_at_s))
+                )
+                if hides_usage and await answer.refuses(b"stream_options"):
+                    self._takes_usage_option = hides_usage = False
+                    data = await _encode(without_usage(body, request.body))
+                    answer = await self._ask(request, data, call, ends_at_s)
+                    stack.enter_context(closing(answer))
+                events = answer.events(wants_stream=request.stream, hides_usage=hides_usage)
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
         except asyncio.CancelledError as exc:
             raise exc from call.interrupted()
         grant.ended()  # one that was not answered ends with the turn, and as that does

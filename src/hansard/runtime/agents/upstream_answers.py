@@ -126,36 +126,31 @@ class UpstreamAnswer:
         Raises:
             AgentFailed: If it is an error, or comes to a bad end.
         """
-        try:
-            with self._translated():
-                if self._response.status != HTTPStatus.OK:
-                    raise await self._refused()
-                if not self._is_stream(wants_stream=wants_stream):
-                    whole = await self._read_all()
-                    self._take_whole(whole)
-                    yield self._head()
-                    yield Wire(whole, is_last=True)
-                    return
+        with self._translated():
+            if self._response.status != HTTPStatus.OK:
+                raise await self._refused()
+            if not self._is_stream(wants_stream=wants_stream):
+                whole = await self._read_all()
+                self._take_whole(whole)
                 yield self._head()
-                reader, splitter = self._call.reader, EventSplitter(self._limits.event_bytes)
-                has_ended = False
-                while not (has_ended or reader.is_done):
-                    data = await self._read()
-                    has_ended = not data
-                    cut = splitter.finish() if has_ended else splitter.feed(data)
-                    passing, last = self._take(cut, hides_usage=hides_usage)
-                    if passing:
-                        yield Wire(passing)
-                    if reader.error is not None:
-                        raise self._call.refused(HTTPStatus.OK, reader.error)
-                if not reader.is_finished:
-                    raise UpstreamFailed(
-                        "the upstream's stream broke off", code="upstream_incomplete"
-                    )
-                if last:
-                    yield Wire(last, is_last=True)
-        finally:
-            self.close()
+                yield Wire(whole, is_last=True)
+                return
+            yield self._head()
+            reader, splitter = self._call.reader, EventSplitter(self._limits.event_bytes)
+            has_ended = False
+            while not (has_ended or reader.is_done):
+                data = await self._read()
+                has_ended = not data
+                cut = splitter.finish() if has_ended else splitter.feed(data)
+                passing, last = self._take(cut, hides_usage=hides_usage)
+                if passing:
+                    yield Wire(passing)
+                if reader.error is not None:
+                    raise self._call.refused(HTTPStatus.OK, reader.error)
+            if not reader.is_finished:
+                raise UpstreamFailed("the upstream's stream broke off", code="upstream_incomplete")
+            if last:
+                yield Wire(last, is_last=True)
 
     async def refuses(self, field: bytes) -> bool:
         """Tell whether it is an error that names a field of the request."""
