@@ -59,8 +59,8 @@ async def held_and_spent(
     record: DatabaseSessions, subject: str = "", *, budget_id: str = "b"
 ) -> tuple[int, int]:
     """What is held and spent of a budget in its present window."""
-    _, states = await record.get_budget(budget_id)
-    for state in states:
+    _, page = await record.get_budget(budget_id)
+    for state in page.items:
         if state.subject == subject:
             return state.held, state.spent
     return 0, 0

@@ -113,7 +113,8 @@ async def test_corrected_ledger_proves_itself(record_url: str) -> None:
         await spend(record)
         await record.put_budget("b", scope="tenant", limit_amount=10**9, unit="tokens")
         await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=70)
-        (_, (state,)) = await record.get_budget("b")
+        _, page = await record.get_budget("b")
+        (state,) = page.items
         assert state.spent == 70
         report = await record.verify_ledger()
     assert report.ok

@@ -86,7 +86,8 @@ async def test_deadlock_is_run_again_and_counted_once(cluster_url: str) -> None:
             await other.execute("SET deadlock_timeout = '1h'")  # so the admission is stopped
             await other.execute(window, ["first"])
         assert (await admission).call_id == "call"
-        for _, (state,) in await record.list_budgets():
+        for _, page in await record.list_budgets():
+            (state,) = page.items
             assert (state.held, state.spent) == (11, 0)
 
 

@@ -160,7 +160,10 @@ async def test_each_owner_has_a_state(api: httpx.AsyncClient, app: Edge) -> None
     assert (await api.put("/v1/budgets/each", json=each)).json()["states"] == []
     for owner in ("bob", "alice"):
         await app.context.record.acting_as(Actor("default", owner)).take_hold(hold(owner))
-    states = (await api.get("/v1/budgets/each")).json()["states"]
+    pages = [(await api.get("/v1/budgets/each?limit=1")).json()]
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append((await api.get(f"/v1/budgets/each?limit=1&cursor={cursor}")).json())
+    states = [state for page in pages for state in page["states"]]
     assert [(state["subject"], state["held"]) for state in states] == [
         ("alice", "0.5"),
         ("bob", "0.5"),

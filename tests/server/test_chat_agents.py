@@ -201,7 +201,8 @@ async def test_two_servers_share_a_budget(postgres_url: str, tmp_path: Path) -> 
         )
         refused = [each for each in answers if isinstance(each, openai.APIStatusError)]
         assert {each.status_code for each in refused} == {402}
-        (_, (state,)) = await one.record.get_budget("all")
+        _, page = await one.record.get_budget("all")
+        (state,) = page.items
         assert (state.held, state.spent) == (0, 11 * (50 - len(refused)))
         assert state.spent <= 1_100
         assert (await one.record.verify_ledger()).ok

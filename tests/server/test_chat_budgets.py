@@ -71,7 +71,8 @@ async def test_call_is_made_to_fit(chat: Chat, upstream: FakeUpstream, how: str)
     await chat.client("s").chat.completions.create(**QUESTION, **wishes[how])
     limit = upstream.asked[0].body["max_completion_tokens"]
     assert 16 <= limit < 1_000 / 6
-    (_, (state,)) = await chat.record.get_budget("all")
+    _, page = await chat.record.get_budget("all")
+    (state,) = page.items
     assert (state.spent, state.held) == (COST_NANOUSD, 0)
 
 
@@ -135,7 +136,8 @@ async def test_fifty_calls_at_once_share_a_budget_for_ten(
     )
     refused = [each for each in answers if isinstance(each, openai.APIStatusError)]
     assert {each.status_code for each in refused} <= {402}
-    (_, (state,)) = await chat.record.get_budget("all")
+    _, page = await chat.record.get_budget("all")
+    (state,) = page.items
     assert state.held == 0
     assert state.spent == 11 * len(upstream.asked)
     assert len(upstream.asked) == 50 - len(refused) >= 10

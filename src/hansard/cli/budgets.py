@@ -24,6 +24,7 @@ from hansard.core.budgets import (
 )
 from hansard.core.errors import InvalidInput
 from hansard.core.money import format_usd, parse_usd
+from hansard.core.paging import Page
 from hansard.core.periods import PERIODS
 from hansard.core.usage import NewUsage, check_usage
 from hansard.settings import Settings
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from hansard.service.sessions import DatabaseSessions
 
 T = TypeVar("T")
-Found = tuple[Budget, Sequence[BudgetState]]
+Found = tuple[Budget, Page[BudgetState]]
 
 _BAR = 10  # characters of the longest bar
 _STATE_COLUMNS: Final = (
@@ -81,8 +82,8 @@ def list_budgets(given: Settings, *, as_json: bool) -> None:
             payloads.write(payloads.budget(*each))
         return
     lines: list[tuple[Budget, BudgetState | None]] = []
-    for item, states in found:
-        lines += [(item, state) for state in states] or [(item, None)]
+    for item, page in found:
+        lines += [(item, state) for state in page.items] or [(item, None)]
     rows = [
         (
             item.budget_id,
@@ -94,15 +95,20 @@ def list_budgets(given: Settings, *, as_json: bool) -> None:
         for item, state in lines
     ]
     _print(_COLUMNS, rows, [state for _, state in lines])
+    for item, page in found:
+        if page.next_cursor:
+            click.echo(f"there are more: see hansard budget show {item.budget_id}")
 
 
 @budget.command(cls=RecordCommand)
 @takes_settings()
 @click.argument("budget_id", metavar="BUDGET")
+@click.option("-n", "count", type=click.IntRange(1, 1_000), default=100, show_default=True)
 @as_json
-def show(given: Settings, *, budget_id: str, as_json: bool) -> None:
+def show(given: Settings, *, budget_id: str, count: int, as_json: bool) -> None:
     """Show a budget, and what is left of it now; with --json: one object."""
-    _show(_run(given, lambda record: record.get_budget(budget_id)), as_json=as_json)
+    found = _run(given, lambda record: record.get_budget(budget_id, limit=count))
+    _show(found, as_json=as_json)
 
 
 @budget.command("set", cls=RecordCommand)
@@ -271,9 +277,9 @@ def _usage(
 
 
 def _show(found: Found, *, as_json: bool) -> None:
-    item, states = found
+    item, page = found
     if as_json:
-        payloads.write(payloads.budget(item, states))
+        payloads.write(payloads.budget(item, page))
         return
     texts.print_fields(
         {
@@ -284,11 +290,13 @@ def _show(found: Found, *, as_json: bool) -> None:
             "told at": " ".join(f"{percent}%" for percent in item.warn_percents),
         }
     )
-    if not states:
+    if not page.items:
         return
     click.echo()
-    rows = [(_whose(item.scope, s.subject), *_counts(s), _resets(s)) for s in states]
-    _print(_SHOWN_COLUMNS, rows, states)
+    rows = [(_whose(item.scope, s.subject), *_counts(s), _resets(s)) for s in page.items]
+    _print(_SHOWN_COLUMNS, rows, page.items)
+    if page.next_cursor:
+        click.echo("there are more: see -n")
 
 
 def _print(

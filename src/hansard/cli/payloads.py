@@ -19,6 +19,7 @@ from hansard.core.keys import ApiKey
 from hansard.core.ledger import LedgerReport
 from hansard.core.messages import Message
 from hansard.core.money import format_usd
+from hansard.core.paging import Page
 from hansard.core.periods import FOREVER_US
 from hansard.core.reports import UsageReport
 from hansard.core.retention import Removal, RetentionRule
@@ -213,7 +214,7 @@ def api_key(value: ApiKey) -> Payload:
     }
 
 
-def budget(value: Budget, states: Sequence[BudgetState]) -> Payload:
+def budget(value: Budget, states: Page[BudgetState]) -> Payload:
     """A budget, and what is left of it now, by subject."""
     return {
         "budget_id": value.budget_id,
@@ -237,8 +238,9 @@ def budget(value: Budget, states: Sequence[BudgetState]) -> Payload:
                 "held": format_amount(value.unit, state.held),
                 "remaining": format_amount(value.unit, state.remaining),
             }
-            for state in states
+            for state in states.items
         ],
+        "next_cursor": states.next_cursor,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hansard.server import budget_shapes, budgets, holds
+from hansard.server.bodies import PageQuery
 from hansard.server.endpoint import Body, Endpoint
 
 _BUDGET: Final = "/v1/budgets/{budget_id}"
@@ -24,6 +25,7 @@ BUDGET_ENDPOINTS: Final = (
         name="get_budget",
         summary="Get a budget, and what is left of it.",
         handler=budgets.get_budget,
+        query=PageQuery,
         answer=budget_shapes.BudgetAnswer,
         errors=(404,),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -19,6 +18,7 @@ from hansard.core.budgets import (
     format_amount,
 )
 from hansard.core.money import format_usd
+from hansard.core.paging import Page
 from hansard.core.periods import FOREVER_US, PERIODS
 from hansard.core.times import format_us
 from hansard.server.answers import Time
@@ -89,7 +89,7 @@ class StateAnswer(Struct):
 
 
 class BudgetAnswer(Struct):
-    """A budget, and what is left of it now, by subject."""
+    """A budget, and what is left of it now, by subject; `next_cursor` tells that there is more."""
 
     budget_id: str
     scope: str
@@ -104,9 +104,10 @@ class BudgetAnswer(Struct):
     created_at: Time
     updated_at: Time
     states: list[StateAnswer]
+    next_cursor: str | None
 
     @classmethod
-    def of(cls, budget: Budget, states: Sequence[BudgetState]) -> BudgetAnswer:
+    def of(cls, budget: Budget, states: Page[BudgetState]) -> BudgetAnswer:
         """Write a budget with its states."""
         return cls(
             budget.budget_id,
@@ -121,12 +122,13 @@ class BudgetAnswer(Struct):
             format_start(budget.counts_from_us),
             format_us(budget.created_at_us),
             format_us(budget.updated_at_us),
-            list(map(StateAnswer.of, states)),
+            list(map(StateAnswer.of, states.items)),
+            states.next_cursor,
         )
 
 
 class BudgetList(Struct):
-    """All budgets within reach, by id."""
+    """All budgets within reach, by id, each with the first of its subjects."""
 
     budgets: list[BudgetAnswer]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from hansard.core.budgets import parse_limit
-from hansard.server.bodies import NoQuery
+from hansard.server.bodies import NoQuery, PageQuery
 from hansard.server.budget_shapes import BudgetAnswer, BudgetBody, BudgetList
 from hansard.server.calls import Call, Reply, to_json
-from hansard.service.sessions import DatabaseSessions
 
 
 async def list_budgets(call: Call[NoQuery, None]) -> Reply:
@@ -15,9 +14,16 @@ async def list_budgets(call: Call[NoQuery, None]) -> Reply:
     return Reply(to_json(BudgetList([BudgetAnswer.of(*each) for each in found])))
 
 
-async def get_budget(call: Call[NoQuery, None]) -> Reply:
-    """Return a budget, and what was spent, is held and remains in the present window."""
-    return await _whole(call.record, call.params["budget_id"])
+async def get_budget(call: Call[PageQuery, None]) -> Reply:
+    """Return a budget, and what was spent, is held and remains in the present window.
+
+    Of a budget that each has by itself, a page of those to whom something happened.
+    """
+    query = call.query
+    found = await call.record.get_budget(
+        call.params["budget_id"], limit=query.limit, cursor=query.cursor
+    )
+    return Reply(to_json(BudgetAnswer.of(*found)))
 
 
 async def put_budget(call: Call[NoQuery, BudgetBody]) -> Reply:
@@ -38,14 +44,10 @@ async def put_budget(call: Call[NoQuery, BudgetBody]) -> Reply:
         mode=body.mode,
         warn_percents=body.warn_percents,
     )
-    return await _whole(call.record, budget_id)
+    return Reply(to_json(BudgetAnswer.of(*await call.record.get_budget(budget_id))))
 
 
 async def delete_budget(call: Call[NoQuery, None]) -> Reply:
     """Remove a budget; the scope `budgets:write` opens this. The ledger stays as it is."""
     await call.record.delete_budget(call.params["budget_id"])
     return Reply()
-
-
-async def _whole(record: DatabaseSessions, budget_id: str) -> Reply:
-    return Reply(to_json(BudgetAnswer.of(*await record.get_budget(budget_id))))

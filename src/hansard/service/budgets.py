@@ -41,6 +41,7 @@ from hansard.store.steps import in_steps
 from hansard.store.turns import Append
 
 NO_SESSION = ""
+LISTED_MAX = 10  # subjects of each budget in the list of all: there may be a thousand budgets
 
 
 class Budgets(Turns):
@@ -170,27 +171,36 @@ class Budgets(Turns):
         check_id(budget_id, "budget_id")
         await self.runner.write(lambda tx: limits.delete(tx, self.actor.tenant_id, budget_id))
 
-    async def get_budget(self, budget_id: str) -> tuple[Budget, Sequence[BudgetState]]:
-        """Return a budget, and what is left of it by subject, as far as one may see.
+    async def get_budget(
+        self, budget_id: str, *, limit: int = 100, cursor: str | None = None
+    ) -> tuple[Budget, Page[BudgetState]]:
+        """Return a budget, and a page of what is left of it by subject, as far as one may see.
 
         Raises:
             NotFound: ``budget_not_found``.
         """
         check_id(budget_id, "budget_id")
-        now_us = self.clock()
+        check_limit(limit)
+        now_us, scope = self.clock(), self._states_scope(budget_id)
+        secret = self.runner.database.secret
+        after = None if cursor is None else read_cursor(secret, scope, cursor)[0]
 
-        def find(tx: Tx) -> tuple[Budget, Sequence[BudgetState]]:
+        def find(tx: Tx) -> tuple[Budget, Page[BudgetState]]:
             budget = limits.get(tx, self.actor, budget_id)
-            return budget, limits.list_states(tx, self.actor, budget, now_us)
+            return budget, self._list_states(tx, budget, now_us, after=after, limit=limit)
 
         return await self.runner.read(find)
 
-    async def list_budgets(self) -> Sequence[tuple[Budget, Sequence[BudgetState]]]:
-        """Return all budgets that one may see, by id, each with what is left."""
+    async def list_budgets(self) -> Sequence[tuple[Budget, Page[BudgetState]]]:
+        """Return all budgets that one may see, by id, each with what is left.
+
+        Of a budget that each has by itself, the first ``LISTED_MAX`` subjects are told; its
+        cursor is one for ``get_budget``.
+        """
         now_us = self.clock()
         return await self.runner.read(
             lambda tx: [
-                (budget, limits.list_states(tx, self.actor, budget, now_us))
+                (budget, self._list_states(tx, budget, now_us, after=None, limit=LISTED_MAX))
                 for budget in limits.list_visible(tx, self.actor)
             ]
         )
@@ -297,6 +307,19 @@ class Budgets(Turns):
         for step in in_steps(uncounted):
             await self.runner.write(partial(limits.raise_draft, budget=budget, uncounted=step))
         return await self.runner.write(lambda tx: limits.finish(tx, budget))
+
+    def _list_states(
+        self, tx: Tx, budget: Budget, now_us: int, *, after: str | None, limit: int
+    ) -> Page[BudgetState]:
+        found = limits.list_states(tx, self.actor, budget, now_us, after=after, limit=limit + 1)
+        if len(found) <= limit:
+            return Page(tuple(found), None)
+        scope = self._states_scope(budget.budget_id)
+        cursor = sign_cursor(self.runner.database.secret, scope, [found[limit - 1].subject])
+        return Page(tuple(found[:limit]), cursor)
+
+    def _states_scope(self, budget_id: str) -> list[str | None]:
+        return [self.actor.tenant_id, self.actor.owner, "budget", budget_id]
 
     def _check_may_set(self) -> None:
         if not self.actor.sets_budgets:

@@ -30,7 +30,6 @@ from hansard.store.budgets import (
 from hansard.store.database import Row, Tx, one
 
 BUDGETS_MAX: Final = 1_000  # of one tenant: all of them are looked at for each call
-SUBJECTS_MAX: Final = 1_000  # shown of one budget
 DRAFT: Final = "draft"
 """Mode of a budget that is not made yet, or was never finished: it is nobody's to see."""
 _STEP: Final = 10_000  # windows read at once: a budget of each session has one for each
@@ -164,23 +163,19 @@ def list_windows(tx: Tx, budget: Budget) -> Iterator[Row]:
         after = {"subject": page[-1][2], "start_us": page[-1][3]}
 
 
-def list_states(tx: Tx, actor: Actor, budget: Budget, at_us: int) -> list[BudgetState]:
-    """Return what is left of a budget now, by subject.
+def list_states(
+    tx: Tx, actor: Actor, budget: Budget, at_us: int, *, after: str | None, limit: int
+) -> list[BudgetState]:
+    """Return what is left of a budget now, by subject, after one of them.
 
     Of one that each has by itself, those are listed to whom something happened.
     """
     window = budget.window_at(at_us)
     only = _only_subject(actor, budget)
-    own = {} if only is None else {"subject": only}
-    rows = tx.rows(
-        "window_list",
-        [*own],
-        tenant_id=budget.tenant_id,
-        budget_id=budget.budget_id,
-        start_us=window.start_us,
-        limit=SUBJECTS_MAX,
-        **own,
-    )
+    given = {"subject": only, "after": after}
+    own = {name: value for name, value in given.items() if value is not None}
+    start_us = window.start_us
+    rows = tx.rows("window_list", [*own], start_us=start_us, limit=limit, **_key(budget), **own)
     found = [(row[2], row[4], row[5]) for row in rows]
     if only is not None and not found:
         found = [(only, 0, 0)]

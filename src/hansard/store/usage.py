@@ -149,7 +149,10 @@ class Sums:
         add_totals(self._by_hour, (*hour, *whole, ~self._lane), totals)
 
     def writes(self) -> list[ForRows]:
-        """What to write, in one order."""
+        """What to write.
+
+        Two connections on one lane may lock the rows in either order; one is then tried again.
+        """
         return [
             ("session_usage_add", _rows(self._by_session)),
             ("hourly_usage_add", _rows(self._by_hour)),

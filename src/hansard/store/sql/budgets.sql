@@ -68,11 +68,12 @@ WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND subject = :subject
     AND start_us = :start_us;
 
 -- name: window_list
--- The windows of a budget that begin at a moment, by subject.
+-- The windows of a budget that begin at a moment, by subject, or those after one.
 SELECT tenant_id, budget_id, subject, start_us, held, spent, warned_percent
 FROM budget_windows
 WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND start_us = :start_us
 AND subject = :subject -- if subject
+AND subject > :after -- if after
 ORDER BY subject
 LIMIT :limit;
 
