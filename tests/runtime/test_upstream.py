@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -38,12 +37,6 @@ STREAM = (
     b": OPENROUTER PROCESSING\n\n" + event("Hel") + event("lo", odd={"kept": [1]}),
     event(finish_reason="stop", service_tier="flex"),
 )
-
-
-@pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as stack:
-        yield stack
 
 
 async def connect(stack: AsyncExitStack, upstream: FakeUpstream, **options: Any) -> Upstream:

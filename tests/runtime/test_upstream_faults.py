@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
-from hansard.core.errors import UpstreamFailed
-from hansard.runtime.agents.protocol import AgentFailed, Event, Head, Request, Wire
+from hansard.runtime.agents.protocol import AgentFailed, Head
 from hansard.runtime.agents.upstream import Upstream
 from hansard.runtime.agents.upstream_answers import UpstreamLimits
 from tests.runtime.upstreams import (
     DONE,
+    HTML,
     STREAM_END,
     STREAM_HEAD,
     FakeUpstream,
@@ -25,6 +24,8 @@ from tests.runtime.upstreams import (
     completion,
     ending,
     event,
+    fail,
+    failing,
     hang,
     hang_up,
     piece,
@@ -34,44 +35,7 @@ from tests.runtime.upstreams import (
     wired,
 )
 
-SMALL = UpstreamLimits(event_bytes=2_000, answer_bytes=9_000)
 QUICK = UpstreamLimits(idle_s=0.3, total_s=0.6)
-
-
-class Failure:
-    """How a turn failed, and what the client had got by then."""
-
-    def __init__(self, error: AgentFailed, events: list[Event]) -> None:
-        self.error = error
-        self.wire = b"".join([event.data for event in events if isinstance(event, Wire)])
-        assert isinstance(error.error, UpstreamFailed)
-        self.code = error.error.code
-
-
-@pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as stack:
-        yield stack
-
-
-async def fail(
-    stack: AsyncExitStack,
-    upstream: FakeUpstream,
-    request: Request,
-    *,
-    limits: UpstreamLimits = SMALL,
-) -> Failure:
-    await stack.enter_async_context(serving(upstream))
-    agent = await stack.enter_async_context(Upstream(upstream.url, limits=limits))
-    return await failing(agent, request)
-
-
-async def failing(agent: Upstream, request: Request) -> Failure:
-    events: list[Event] = []
-    with pytest.raises(AgentFailed) as caught:
-        async for each in agent.run(request):
-            events.append(each)  # noqa: PERF401 - they are needed although the loop fails
-    return Failure(caught.value, events)
 
 
 async def test_refused_connection_was_never_made() -> None:
@@ -199,9 +163,6 @@ async def test_half_an_event_at_the_end(stack: AsyncExitStack) -> None:
     assert (failure.code, failure.wire) == ("upstream_malformed", event("a"))
 
 
-HTML = b"<!doctype html><html><body>Sign in</body></html>"
-
-
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("kind", ["text/html", "application/json", "text/plain"])
 async def test_html_is_no_answer(stack: AsyncExitStack, kind: str, *, stream: bool) -> None:
@@ -229,105 +190,6 @@ async def test_answer_without_end_is_bounded(stack: AsyncExitStack, *, stream: b
         upstream = FakeUpstream(answer(b'"' + b"x" * 20_000 + b'"'))
     failure = await fail(stack, upstream, ask(stream=stream))
     assert failure.code == "upstream_too_large"
-
-
-OPENAI_ERROR = {"error": {"message": "no such model", "type": "x", "param": None, "code": "y"}}
-
-
-@pytest.mark.parametrize(
-    ("status", "unmade"),
-    [
-        (400, ("call-1",)),
-        (429, ("call-1",)),
-        (408, ()),
-        (500, ("call-1",)),
-        (502, ()),
-        (503, ("call-1",)),
-        (504, ()),
-        (529, ("call-1",)),
-    ],
-)
-async def test_error_of_the_upstream_passes_on(
-    stack: AsyncExitStack, status: int, unmade: tuple[str, ...]
-) -> None:
-    body = json.dumps(OPENAI_ERROR).encode()
-    upstream = FakeUpstream(answer(body, status=f"{status} Oh", more="retry-after: 7\r\n"))
-    failure = await fail(stack, upstream, ask(stream=True))
-    assert (failure.code, failure.error.status) == ("upstream_refused", status)
-    assert (failure.error.body, failure.error.unmade) == (body, unmade)
-    assert dict(failure.error.headers)["retry-after"] == "7"
-    assert "no such model" in str(failure.error)
-
-
-async def test_error_of_a_server_that_is_not_the_models_is_unknown(stack: AsyncExitStack) -> None:
-    failure = await fail(stack, FakeUpstream(answer(HTML, status="500 Oh")), ask())
-    assert (failure.error.status, failure.error.unmade) == (500, ())
-
-
-@pytest.mark.parametrize("status", [401, 402, 403, 407])
-async def test_what_the_upstream_has_against_the_operator_stays_here(
-    stack: AsyncExitStack, status: int
-) -> None:
-    body = b'{"error":{"message":"Incorrect API key provided: sk-proj-abc"}}'
-    upstream = FakeUpstream(answer(body, status=f"{status} Oh", more="retry-after: 7\r\n"))
-    failure = await fail(stack, upstream, ask(stream=True))
-    assert (failure.code, failure.error.status) == ("upstream_refused", 502)
-    assert (failure.error.body, failure.error.headers, failure.error.unmade) == (
-        None,
-        (),
-        ("call-1",),
-    )
-    assert "sk-" not in str(failure.error)
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b'{"error":"model not found"}', "model not found"),
-        (b'{"detail":"Not authenticated"}', "Not authenticated"),
-        (HTML, "answered 404"),
-        (b"", "answered 404"),
-    ],
-)
-async def test_foreign_error_is_told_in_our_shape(
-    stack: AsyncExitStack, body: bytes, said: str
-) -> None:
-    failure = await fail(stack, FakeUpstream(answer(body, status="404 Gone")), ask())
-    assert failure.error.body is None
-    assert said in str(failure.error)
-    assert "html" not in str(failure.error)
-
-
-async def test_redirection_is_not_followed(stack: AsyncExitStack) -> None:
-    elsewhere = await stack.enter_async_context(serving(FakeUpstream()))
-    moved = answer(b"", status="307 Moved", more=f"location: {elsewhere.url}\r\n")
-    failure = await fail(stack, FakeUpstream(moved), ask())
-    assert (failure.code, failure.error.status) == ("upstream_malformed", 502)
-    assert not elsewhere.asked
-
-
-async def test_error_with_status_200(stack: AsyncExitStack) -> None:
-    body = b'{"error":{"message":"too many","code":429}}'
-    failure = await fail(stack, FakeUpstream(answer(body)), ask())
-    assert (failure.error.status, failure.error.body) == (429, body)
-    assert failure.error.unmade == ("call-1",)
-
-
-async def test_error_in_the_middle_of_a_stream(stack: AsyncExitStack) -> None:
-    error = b'{"error":{"message":"overloaded","code":502},"choices":[]}'
-    upstream = FakeUpstream(
-        STREAM_HEAD, piece(event("a") + b"data: " + error + b"\n\n" + DONE), STREAM_END
-    )
-    failure = await fail(stack, upstream, ask(stream=True))
-    assert (failure.wire.rstrip(), failure.error.status) == (event("a").rstrip(), 502)
-    assert json.loads(failure.error.body or b"{}")["error"]["message"] == "overloaded"
-    assert failure.error.calls[0].output_tokens == 1
-
-
-async def test_stream_that_begins_with_an_error_has_its_status(stack: AsyncExitStack) -> None:
-    error = b'data: {"error":{"message":"too many","code":429}}\n\n'
-    failure = await fail(stack, FakeUpstream(STREAM_HEAD, piece(error)), ask(stream=True))
-    assert (failure.wire, failure.error.status, failure.error.unmade) == (b"", 429, ("call-1",))
 
 
 async def test_chunk_that_is_odd_passes_on(stack: AsyncExitStack) -> None:

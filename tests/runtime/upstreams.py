@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
+import pytest
+
+from hansard.core.errors import UpstreamFailed
 from hansard.runtime.agents.protocol import (
     Agent,
+    AgentFailed,
     CallPlan,
     Completed,
     Event,
@@ -17,6 +21,11 @@ from hansard.runtime.agents.protocol import (
     Request,
     Wire,
 )
+from hansard.runtime.agents.upstream import Upstream
+from hansard.runtime.agents.upstream_answers import UpstreamLimits
+
+SMALL = UpstreamLimits(event_bytes=2_000, answer_bytes=9_000)
+HTML = b"<!doctype html><html><body>Sign in</body></html>"
 
 
 class Asked(NamedTuple):
@@ -195,3 +204,33 @@ def ending(events: list[Event]) -> Completed:
     last = events[-1]
     assert isinstance(last, Completed)
     return last
+
+
+class Failure:
+    """How a turn failed, and what the client had got by then."""
+
+    def __init__(self, error: AgentFailed, events: list[Event]) -> None:
+        self.error = error
+        self.wire = b"".join([event.data for event in events if isinstance(event, Wire)])
+        assert isinstance(error.error, UpstreamFailed)
+        self.code = error.error.code
+
+
+async def fail(
+    stack: AsyncExitStack,
+    upstream: FakeUpstream,
+    request: Request,
+    *,
+    limits: UpstreamLimits = SMALL,
+) -> Failure:
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url, limits=limits))
+    return await failing(agent, request)
+
+
+async def failing(agent: Upstream, request: Request) -> Failure:
+    events: list[Event] = []
+    with pytest.raises(AgentFailed) as caught:
+        async for each in agent.run(request):
+            events.append(each)  # noqa: PERF401 - they are needed although the loop fails
+    return Failure(caught.value, events)
