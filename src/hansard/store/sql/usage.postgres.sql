@@ -96,12 +96,3 @@ DO UPDATE SET
     reasoning_tokens = m.reasoning_tokens + excluded.reasoning_tokens,
     cost_nanousd = m.cost_nanousd + excluded.cost_nanousd,
     unpriced_calls = m.unpriced_calls + excluded.unpriced_calls;
-
--- name: model_usage_list
-SELECT provider, model, sum(calls)::bigint, sum(input_tokens)::bigint,
-    sum(cached_tokens)::bigint, sum(cache_write_tokens)::bigint, sum(output_tokens)::bigint,
-    sum(reasoning_tokens)::bigint, sum(cost_nanousd)::bigint, sum(unpriced_calls)::bigint
-FROM session_usage
-WHERE tenant_id = :tenant_id AND session_id = :session_id
-GROUP BY provider, model
-ORDER BY provider, model;

@@ -120,9 +120,10 @@ DO UPDATE SET
 
 -- name: model_usage_list
 -- A session's sums by model.
-SELECT provider, model, sum(calls), sum(input_tokens), sum(cached_tokens),
-    sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens), sum(cost_nanousd),
-    sum(unpriced_calls)
+SELECT provider, model, CAST(sum(calls) AS bigint), CAST(sum(input_tokens) AS bigint),
+    CAST(sum(cached_tokens) AS bigint), CAST(sum(cache_write_tokens) AS bigint),
+    CAST(sum(output_tokens) AS bigint), CAST(sum(reasoning_tokens) AS bigint),
+    CAST(sum(cost_nanousd) AS bigint), CAST(sum(unpriced_calls) AS bigint)
 FROM session_usage
 WHERE tenant_id = :tenant_id AND session_id = :session_id
 GROUP BY provider, model
