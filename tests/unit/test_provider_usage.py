@@ -95,8 +95,8 @@ def test_openrouter_cost_is_read_digit_by_digit(told: str, cost_nanousd: int | N
 
 
 def test_cost_that_no_float_can_hold_is_exact() -> None:
-    raw = '{"prompt_tokens":1,"completion_tokens":1,"cost":123456789.123456789}'
-    assert read(Dialect.OPENROUTER, raw).cost_nanousd == 123456789_123456789
+    raw = '{"prompt_tokens":1,"completion_tokens":1,"cost":654321.1234567885}'
+    assert read(Dialect.OPENROUTER, raw).cost_nanousd == 654321_123456789
 
 
 def test_anthropic_stream_takes_the_last_count_and_sums_nothing() -> None:
