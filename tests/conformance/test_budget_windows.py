@@ -11,7 +11,7 @@ from hansard.compose import open_database
 from hansard.core.actors import Actor
 from hansard.core.money import COST_MAX_NANOUSD
 from hansard.core.times import parse_us
-from hansard.core.usage import TOTAL_MAX
+from hansard.core.usage import TOTAL_MAX, NewUsage
 from hansard.service.sessions import DatabaseSessions
 from hansard.store import limits
 from tests.ledgers import Clock, held_and_spent, settle
@@ -75,6 +75,18 @@ async def test_budget_counts_the_calls_that_it_is_about(
         await limit(books, scope=scope, subject=subject)
     expected = 27 if scope == "tenant" else 7
     assert await held_and_spent(books, SCOPES[scope]) == (0, expected)
+    assert (await books.verify_ledger()).drifts == ()
+
+
+async def test_call_whose_cost_is_told_after_its_session_was_deleted_counts_as_the_sessions(
+    books: DatabaseSessions,
+) -> None:
+    await limit(books, scope="session", subject="*")
+    await books.take_hold(new_hold("c", 3, session_id="s"))
+    await settle(books, "c", None, session_id="s")
+    await books.delete("s")
+    await books.resolve_hold("c", NewUsage(event_id="c", cost_nanousd=2))
+    assert await held_and_spent(books, "s") == (0, 2)
     assert (await books.verify_ledger()).drifts == ()
 
 

@@ -78,10 +78,15 @@ class Budget(Struct, frozen=True, kw_only=True):
 
     def subject_in(self, subjects: Subjects) -> str | None:
         """Whose window a call falls into; None if the budget is not about it."""
+        return self.subject_named("" if self.scope == "tenant" else getattr(subjects, self.scope))
+
+    def subject_named(self, name: str) -> str | None:
+        """The same by what the ledger has in the place of the scope; nothing for the tenant."""
         if self.scope == "tenant":
             return ""
-        given: str = getattr(subjects, self.scope)
-        return given if given and self.subject in {EACH, given} else None
+        # A session that was deleted is still that session.
+        subject = name.partition("~")[0] if self.scope == "session" else name
+        return subject if subject and self.subject in {EACH, subject} else None
 
     def window_at(self, at_us: int) -> Window:
         """The window that a moment falls into."""

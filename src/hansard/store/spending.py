@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hansard.core.budgets import EACH, Budget
+from hansard.core.budgets import Budget
 from hansard.core.periods import FOREVER_US
 from hansard.core.reports import HOUR_US
 from hansard.core.usage import TOTAL_MAX
@@ -50,10 +50,8 @@ def _add_up(budget: Budget, rows: Iterable[Row]) -> Amounts:
     amounts: Amounts = {}
     for row in rows:
         name, at_us = row[:2]
-        # A session that was deleted is still that session.
-        subject = name.partition("~")[0] if budget.scope == "session" else name
-        is_meant = budget.subject in {EACH, subject}
-        if budget.scope == "tenant" or (subject and is_meant):
+        subject = budget.subject_named(name)
+        if subject is not None:
             cost, tokens = join_halves(row[2:])
             key = (subject, budget.window_at(at_us).start_us)
             amounts[key] = amounts.get(key, 0) + (cost if budget.unit == "usd" else tokens)
