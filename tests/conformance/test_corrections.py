@@ -196,7 +196,7 @@ async def test_corrections_travel(record: SessionService) -> None:
     assert arrived.totals == (await record.usage("s")).totals
 
 
-@pytest.mark.parametrize("change", ["absent", "other", "renamed"])
+@pytest.mark.parametrize("change", ["absent", "other", "elsewhen", "of another", "renamed"])
 async def test_document_takes_back_only_what_it_brings(record: SessionService, change: str) -> None:
     document = await correct(record)
     usage = {entry["event_id"]: entry for entry in document["usage"]}
@@ -205,6 +205,10 @@ async def test_document_takes_back_only_what_it_brings(record: SessionService, c
             del usage["c1"]
         case "other":
             usage["c1~"]["cost_usd"] = "-700"
+        case "elsewhen":
+            usage["c1"]["recorded_at"] = "1990-01-01T00:00:00.000000Z"
+        case "of another":
+            usage["c1"]["model"] = "another"
         case _:
             usage["c1~"]["event_id"] = "c9"
     document["usage"] = list(usage.values())

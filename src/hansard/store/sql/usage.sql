@@ -32,9 +32,9 @@ LIMIT :limit;
 
 -- name: usage_get
 -- One entry that is no import, and takes none back.
-SELECT owner, agent, session_id, event_id, provider, model, input_tokens, cached_tokens, cache_write_tokens,
-    output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier, parts, confidence,
-    raw, price_version, turn_id, recorded_at_us, reverses, key_id
+SELECT owner, agent, session_id, event_id, provider, model, input_tokens, cached_tokens,
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier,
+    parts, confidence, raw, price_version, turn_id, recorded_at_us, reverses, key_id
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id
     AND kind = 'call' AND reverses IS NULL;
@@ -56,6 +56,7 @@ WHERE tenant_id = :tenant_id AND event_id = :event_id AND kind = 'call' AND reve
 SELECT r.event_id FROM usage_entries AS r
 LEFT JOIN usage_entries AS o ON o.tenant_id = r.tenant_id AND o.session_id = r.session_id
     AND o.event_id = r.reverses AND o.reverses IS NULL
+    AND o.recorded_at_us = r.recorded_at_us AND o.provider = r.provider AND o.model = r.model
     AND o.input_tokens = -r.input_tokens AND o.cached_tokens = -r.cached_tokens
     AND o.cache_write_tokens = -r.cache_write_tokens AND o.output_tokens = -r.output_tokens
     AND o.reasoning_tokens = -r.reasoning_tokens
