@@ -90,7 +90,7 @@ class Chat:
         self.is_record_required = is_record_required
         self._limits = limits
         self._log = log
-        patience = Patience(limits.record_s)
+        patience = Patience(limits.record_s, record.check)
         self._recorder = Recorder(record, SpoolFolder(spool), patience, log)
         self._shared = Shared(
             agent=agent,

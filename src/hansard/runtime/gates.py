@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from hansard.core.budgets import Admission, BudgetWarning, NewHold
-from hansard.core.errors import Unavailable
+from hansard.core.errors import LimitReached, Unavailable
 from hansard.core.ids import NOISE, make_ulid
 from hansard.core.prices import PICO_PER_NANO, PriceBook
 from hansard.core.usage import Pricing, unpriced
@@ -126,7 +126,10 @@ class TurnGate:
 
         is_asked = not self._keeper.patience.is_lost
         try:
-            admission = await self._keeper.patience.wait(ask)
+            admission = await self._keeper.patience.wait(ask, is_write=True)
+        except LimitReached:
+            self._keeper.budgeted.note(self._record.actor.tenant_id, is_budgeted=True)
+            raise
         except asyncio.CancelledError:
             self.doubtful.append(call_id)
             raise

@@ -1,9 +1,12 @@
 """Patience: how long an answer waits for the record, where it can go on without.
 
 A record that does not answer is waited for once, for a short while; after that nobody waits
-for it for some seconds. So a database that is gone costs one client a second, and not each of
-them. What may take long for reasons of its own, as reading a history does, is not waited for
-here: all would pay for one.
+for it for some seconds. So a database that is gone costs one client a few seconds, and not
+each of them.
+
+    no answer in time -> look: it reads      what was asked for is large, and an affair of one
+                               it does not   the record is lost
+    one write after another without an answer to any: likewise
 """
 
 from __future__ import annotations
@@ -19,18 +22,24 @@ from hansard.core.errors import Unavailable
 T = TypeVar("T")
 
 PAUSE_S: Final = 5.0  # for which a record that did not answer is not asked again
+SILENCES_MAX: Final = 3  # writes one after another, and none of anybody was answered
 
 
 class Patience:
     """Waits for a record, with a bound.
 
+    Args:
+        look: Asks the record for something of constant size.
+
     Attributes:
         wait_max_s: How long to wait for one answer.
     """
 
-    def __init__(self, wait_max_s: float) -> None:
+    def __init__(self, wait_max_s: float, look: Callable[[], Awaitable[object]]) -> None:
         self.wait_max_s = wait_max_s
+        self._look = look
         self._lost_until_s = -math.inf
+        self._silences = 0
 
     @property
     def is_lost(self) -> bool:
@@ -38,11 +47,12 @@ class Patience:
         return asyncio.get_running_loop().time() < self._lost_until_s
 
     def restore(self) -> None:
-        """Wait again: the record answers."""
+        """Wait again: the record answers, and takes what is written."""
         self._lost_until_s = -math.inf
+        self._silences = 0
 
-    async def wait(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask for something of constant size, and wait for the answer.
+    async def wait(self, ask: Callable[[], Awaitable[T]], *, is_write: bool = False) -> T:
+        """Ask for something, and wait for the answer.
 
         What was asked may still happen after this has given up.
 
@@ -51,15 +61,33 @@ class Patience:
         """
         if self.is_lost:
             raise Unavailable("the record does not answer", code="record_unavailable")
+        silences = self._silences
         try:
             with Alarm(self.wait_max_s):
-                return await ask()
+                answer = await ask()
         except TimeoutError as exc:
-            self._lose()
+            if is_write and silences == self._silences:  # those that wait together count as one
+                self._silences += 1
+            await self._find_out()
             raise Unavailable("the record is too slow", code="record_unavailable") from exc
         except Unavailable:
             self._lose()
             raise
+        if is_write:
+            self._silences = 0
+        return answer
+
+    async def _find_out(self) -> None:
+        """Tell a record that does not answer from one that was asked for much."""
+        if self._silences >= SILENCES_MAX:
+            self._lose()
+            return
+        try:
+            with Alarm(self.wait_max_s):
+                await self._look()
+        except (TimeoutError, Unavailable):
+            self._lose()
 
     def _lose(self) -> None:
+        self._silences = 0
         self._lost_until_s = asyncio.get_running_loop().time() + PAUSE_S

@@ -51,7 +51,7 @@ class Recorder:
         is_behind = key is not None and self.spool.has(key)
         if turn.sent is None and not is_behind:
             try:
-                await self._patience.wait(lambda: self._settle(turn))
+                await self._patience.wait(lambda: self._settle(turn), is_write=True)
             except HansardError as error:
                 self._log.info("turn.postponed", turn_id=turn.turn_id, code=error.code)
             else:
