@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from hansard.core.actors import Actor
 from hansard.core.prices import PriceBook
+from hansard.core.usage import NewUsage
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.chat import Chat, ChatLimits
 from hansard.runtime.gates import Prices
 from hansard.runtime.observers import Observer
+from hansard.runtime.turn_records import TurnRecord
 from hansard.service.sessions import DatabaseSessions
 
 SILENT: FilteringBoundLogger = structlog.wrap_logger(
@@ -32,6 +36,21 @@ AMPLE = ChatLimits(
     record_s=60.0,
     drain_s=60.0,
 )
+
+
+def turn(number: int, session_id: str | None = "s", **more: Any) -> TurnRecord:
+    """A turn that ended."""
+    return TurnRecord(
+        actor=Actor("acme", "ann", sees_all=False),
+        session_id=session_id,
+        turn_id=f"turn-{number}",
+        status="completed",
+        at_us=number,
+        messages=[{"role": "assistant", "content": f"answer {number}", "score": 0.25}],
+        usage=[NewUsage(event_id=f"call-{number}", input_tokens=2**40)],
+        holds=[f"call-{number}"],
+        **more,
+    )
 
 
 async def record_prices(record: DatabaseSessions) -> PriceBook:

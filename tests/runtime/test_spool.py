@@ -6,32 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from hansard.core.actors import Actor
-from hansard.core.errors import Conflict, Corrupt, HansardError, NotFound, Unavailable
-from hansard.core.usage import ENTRIES_MAX, NewUsage
-from hansard.runtime.spool import LANES_MAX, READS_MAX, Spool
+from hansard.core.errors import Conflict, HansardError, NotFound, Unavailable
+from hansard.runtime.spool import CRASHES_MAX, LANES_MAX, Spool
 from hansard.runtime.spool_folder import SpoolFolder
-from hansard.runtime.turn_records import TurnRecord, read_record, recordable, write_record
-from tests.runtime.chats import SILENT
-
-
-def turn(number: int, session_id: str | None = "s", **more: Any) -> TurnRecord:
-    return TurnRecord(
-        actor=Actor("acme", "ann", sees_all=False),
-        session_id=session_id,
-        turn_id=f"turn-{number}",
-        status="completed",
-        at_us=number,
-        messages=[{"role": "assistant", "content": f"answer {number}", "score": 0.25}],
-        usage=[NewUsage(event_id=f"call-{number}", input_tokens=2**40)],
-        holds=[f"call-{number}"],
-        **more,
-    )
+from hansard.runtime.turn_records import TurnRecord, read_record, write_record
+from tests.runtime.chats import SILENT, turn
 
 
 class Landing:
@@ -42,7 +24,7 @@ class Landing:
         self.billed: list[str] = []
         self.errors: dict[str, Exception] = {}
         self.is_up = True
-        self.is_deleted = False
+        self.is_deleted = self.is_unbillable = False
 
     async def land(self, record: TurnRecord) -> None:
         if not self.is_up:
@@ -57,6 +39,8 @@ class Landing:
         return turn(record.at_us)
 
     async def refuse(self, record: TurnRecord, error: HansardError) -> TurnRecord | None:
+        if self.is_unbillable:
+            raise ValueError("nor this")
         self.billed.append(record.turn_id)
         return None if self.is_deleted else record.words()
 
@@ -79,74 +63,6 @@ async def opened(folder: Path, landing: Landing) -> AsyncIterator[Spool]:
 
 def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.json"))
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        turn(1),
-        turn(1, None),
-        turn(1, sent=[{"role": "user", "content": "hi", "big": 2**80}], way="full"),
-    ],
-)
-def test_turn_is_read_as_it_was_written(record: TurnRecord) -> None:
-    assert read_record(write_record(record)) == record
-
-
-@pytest.mark.parametrize("data", [b"", b"{}", b'{"version":2}', b"[1", b"\xff"])
-def test_what_is_no_turn_is_corrupt(data: bytes) -> None:
-    with pytest.raises(Corrupt):
-        read_record(data)
-
-
-def test_turn_of_a_newer_version_is_not_guessed_at() -> None:
-    with pytest.raises(Corrupt):
-        read_record(write_record(turn(1, version=2)))
-
-
-@pytest.mark.parametrize(
-    ("said", "recorded"),
-    [
-        (
-            {"role": "assistant", "content": "a", "refusal": None, "annotations": []},
-            {"role": "assistant", "content": "a"},
-        ),
-        ({"role": "assistant", "content": "a\0b"}, {"role": "assistant", "content": "a\ufffdb"}),
-        (
-            {"role": "assistant", "content": [{"text": "\ud83d"}]},
-            {"role": "assistant", "content": [{"text": "\ufffd"}]},
-        ),
-        (
-            {"role": "assistant", "content": "\ud83d\ude00"},
-            {"role": "assistant", "content": "\U0001f600"},
-        ),
-        ({"role": "model", "content": "a"}, {"role": "assistant", "content": "a"}),
-    ],
-)
-def test_answer_that_was_paid_for_is_recordable(
-    said: dict[str, Any], recorded: dict[str, Any]
-) -> None:
-    assert recordable(said) == recorded
-
-
-@pytest.mark.parametrize("odd", [float("nan"), object(), b"bytes"])
-def test_answer_that_is_no_json_is_recorded_as_text(odd: object) -> None:
-    recorded = recordable({"role": "assistant", "content": odd})
-    assert recorded["role"] == "assistant"
-    assert repr(odd) in recorded["content"]
-
-
-def test_cost_of_a_turn_is_told_without_words() -> None:
-    calls = [NewUsage(event_id=f"call-{number}") for number in range(ENTRIES_MAX + 1)]
-    record = replace(turn(1, unmade=["other"]), usage=calls, holds=["call-1"])
-    costs = list(record.costs())
-    assert [each.session_id for each in costs] == [None] * 3
-    assert not any(each.has_words for each in costs)
-    assert [call for each in costs for call in each.usage] == calls
-    assert [hold for each in costs for hold in each.holds] == [call.event_id for call in calls]
-    assert [each.unmade for each in costs] == [["other"], [], []]
-    assert not record.is_empty
-    assert replace(record.words(), messages=[]).is_empty
 
 
 async def test_turn_is_on_disk_until_it_lands(tmp_path: Path, landing: Landing) -> None:
@@ -228,17 +144,48 @@ async def test_turn_of_a_deleted_session_leaves_nothing_that_was_said(
     assert files(tmp_path) == []
 
 
-async def test_turn_that_nobody_can_record_is_put_aside_as_it_is(
-    tmp_path: Path, landing: Landing
+@pytest.mark.parametrize("is_unbillable", [False, True])
+async def test_turn_that_crashes_again_and_again_is_billed_and_put_aside(
+    tmp_path: Path, landing: Landing, *, is_unbillable: bool
 ) -> None:
+    """As it is, if even its cost cannot be recorded."""
     landing.errors["turn-1"] = ValueError("nobody foresaw this")
+    landing.is_unbillable = is_unbillable
     async with opened(tmp_path, landing) as spool:
         for number in range(3):
             await spool.put(turn(number))
-        assert await spool.flush()
+        assert [await spool.flush() for _ in range(CRASHES_MAX)][-2:] == [False, True]
         assert (landing.ids, spool.refused) == (["turn-0", "turn-2"], 1)
     (left,) = files(tmp_path)
-    assert read_record((tmp_path / left).read_bytes()) == turn(1)
+    said = turn(1) if is_unbillable else turn(1).words()
+    assert read_record((tmp_path / left).read_bytes()) == said
+
+
+@pytest.mark.parametrize("move", ["remove", "refuse"])
+async def test_turn_whose_file_goes_while_nobody_waits_is_done(
+    tmp_path: Path, landing: Landing, monkeypatch: pytest.MonkeyPatch, move: str
+) -> None:
+    """The thread goes on when its caller is stopped."""
+    if move == "refuse":
+        landing.errors["turn-1"] = Conflict("no", code="turn_conflict")
+    async with opened(tmp_path, landing) as spool:
+        await spool.put(turn(1))
+        catching_up = asyncio.ensure_future(spool.catch_up(("acme", "s")))
+        original = getattr(SpoolFolder, move)
+        loop = asyncio.get_running_loop()
+
+        def go(folder: SpoolFolder, path: Path) -> None:
+            loop.call_soon_threadsafe(catching_up.cancel)
+            original(folder, path)
+
+        monkeypatch.setattr(SpoolFolder, move, go)
+        with pytest.raises(asyncio.CancelledError):
+            await catching_up
+        assert spool.has(("acme", "s"))
+        monkeypatch.undo()
+        assert await spool.catch_up(("acme", "s"))
+        assert len(landing.landed) + len(landing.billed) == 1
+        assert (spool.waiting, spool.refused) == (0, move == "refuse")
 
 
 async def test_sessions_that_are_stuck_hold_no_others_up(tmp_path: Path, landing: Landing) -> None:
@@ -269,7 +216,7 @@ async def test_file_that_cannot_be_read_holds_nobody_up(
         if not is_gone:
             first.mkdir()
         landing.is_up = True
-        assert [await spool.flush() for _ in range(READS_MAX)][-2:] == [False, True]
+        assert [await spool.flush() for _ in range(CRASHES_MAX)][-2:] == [False, True]
         assert (landing.ids, spool.waiting, spool.refused) == (["turn-1"], 0, not is_gone)
 
 

@@ -20,22 +20,18 @@ from hansard.core.errors import (
     NotFound,
     Unavailable,
 )
-from hansard.core.prices import PriceBook
 from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Event, Headers, Request
 from hansard.runtime.agents.scripted import Line, Scripted
 from hansard.runtime.chat import Chat
-from hansard.runtime.gates import GateKeeper, Prices, TurnGate
-from hansard.runtime.observers import TurnEnd, TurnStart, Watches
-from hansard.runtime.patience import Patience
+from hansard.runtime.observers import TurnEnd, TurnStart
 from hansard.runtime.turn_records import TurnRecord
 from hansard.runtime.turns import Asked, Turn
 from hansard.service.sessions import DatabaseSessions
-from tests.runtime.chats import AMPLE, SILENT, chatting, record_prices
+from tests.runtime.chats import AMPLE, chatting
 from tests.samples import assistant, user
 
 BOB = Actor(owner="bob", sees_all=False)
 NEVER = 3_600.0
-PLAN = CallPlan(provider="", model="m", input_tokens_bound=1)
 
 
 @pytest.fixture
@@ -267,71 +263,20 @@ async def test_turn_that_crashes_leaves_what_is_known_of_it(
     assert hold.turn_id == turn.turn_id
 
 
-def gate_of(record: DatabaseSessions, prices: Prices = record_prices) -> tuple[TurnGate, Patience]:
-    """A gate, and what it waits with."""
-    patience = Patience(60.0, record.check)
-    keeper = GateKeeper(
-        prices=prices,
-        patience=patience,
-        output_tokens=1,
-        turn_s=1.0,
-        is_record_required=False,
-    )
-    start = TurnStart(
-        turn_id="t",
-        tenant_id="default",
-        session_id="s",
-        agent="a",
-        model=None,
-        is_stream=False,
-        at_us=0,
-        headers=(),
-    )
-    gate = TurnGate(
-        keeper,
-        record,
-        session_id="s",
-        turn_id="t",
-        agent="a",
-        is_clamped=False,
-        watch=Watches((), start, SILENT),
-    )
-    return gate, patience
-
-
-async def test_stop_while_a_hold_is_taken_leaves_it_in_doubt(record: DatabaseSessions) -> None:
-    asked = asyncio.Event()
-
-    async def prices(_record: DatabaseSessions) -> PriceBook:
-        asked.set()
-        await stays()
-        raise AssertionError
-
-    gate, _ = gate_of(record, prices)
-    taking = asyncio.ensure_future(gate(PLAN))
-    await asked.wait()
-    taking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await taking
-    assert (len(gate.doubtful), gate.granted) == (1, [])
-
-
-async def test_tenant_whose_calls_are_all_refused_is_known_to_have_a_budget(
-    record: DatabaseSessions,
+async def test_turn_whose_recording_crashes_is_kept(
+    record: DatabaseSessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await record.put_budget("b", scope="tenant", unit="tokens", limit_amount=1)
-    gate, patience = gate_of(record)
-    with pytest.raises(LimitReached):
-        await gate(PLAN)
+    async def crash(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
 
-    async def is_gone() -> None:
-        raise Unavailable("gone")
-
-    with pytest.raises(Unavailable):
-        await patience.wait(is_gone)
-    with pytest.raises(Unavailable) as refused:
-        await gate(PLAN)
-    assert refused.value.code == "budget_unavailable"
+    async with chatting(record, tmp_path, Scripted()) as chat:
+        with monkeypatch.context() as patch:
+            patch.setattr(DatabaseSessions, "settle_turn", crash)
+            assert b"[DONE]" in await heard(chat.begin(asks(record)))
+            assert chat.spool.waiting == 1
+        assert await chat.spool.flush()
+    assert await statuses(record) == ["completed"]
+    assert not (await record.list_holds(state="open")).items
 
 
 @pytest.mark.parametrize("why", ["deleted", "taken"])

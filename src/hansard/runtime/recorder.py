@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from hansard.core.errors import HansardError, NotFound
+from hansard.crashes import Guard
 from hansard.runtime.histories import prepare
 from hansard.runtime.patience import Patience
 from hansard.runtime.spool import Spool
@@ -49,13 +50,8 @@ class Recorder:
             return
         key = turn.key
         is_behind = key is not None and self.spool.has(key)
-        if turn.sent is None and not is_behind:
-            try:
-                await self._patience.wait(lambda: self._settle(turn), is_write=True)
-            except HansardError as error:
-                self._log.info("turn.postponed", turn_id=turn.turn_id, code=error.code)
-            else:
-                return
+        if turn.sent is None and not is_behind and await self._is_settled(turn):
+            return
         await self.spool.put(turn)
 
     async def resolve(self, turn: TurnRecord) -> TurnRecord:
@@ -81,6 +77,17 @@ class Recorder:
                 await self._settle(cost)
         is_deleted = isinstance(error, NotFound) and not turn.creates
         return None if is_deleted or not turn.has_words else turn.words()
+
+    async def _is_settled(self, turn: TurnRecord) -> bool:
+        """Record a turn now; False if it has to wait, also for a way that nobody foresaw."""
+        with Guard(self._log, "turn.postponed", turn_id=turn.turn_id):
+            try:
+                await self._patience.wait(lambda: self._settle(turn), is_write=True)
+            except HansardError as error:
+                self._log.info("turn.postponed", turn_id=turn.turn_id, code=error.code)
+            else:
+                return True
+        return False
 
     async def _settle(self, turn: TurnRecord) -> None:
         record = self._record.acting_as(turn.actor)

@@ -1,13 +1,13 @@
 """The spool: turns that could not be recorded when they ended, until they are.
 
-    put -> a file on disk -> record it -> recorded    the file goes
-                              ^   |       refused     what it cost is recorded; what was said
-                              |   v                   is put aside, for a person to look at
-                              pause       no answer: longer and longer
+    put -> a file on disk -> record it -> DONE     recorded: the file goes
+                              ^   |       ASIDE    refused: what it cost is recorded; what was
+                              |   v                said is put aside, for a person to look at
+                              pause       LATER    no answer: longer and longer
 
 Turns of one session are recorded in their order. A turn has an id, so recording it again after
-a crash changes nothing: it lands exactly once. Nothing is ever dropped: what cannot even be
-written to the disk stays in memory, and is counted.
+a crash changes nothing: it lands exactly once. What cannot even be written to the disk stays
+in memory, and is counted. Nothing is dropped but what was said in a session that was deleted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -32,7 +33,7 @@ PAUSE_MIN_S: Final = 0.5  # between two attempts at a record that does not answe
 PAUSE_MAX_S: Final = 30.0
 ADOPT_S: Final = 60.0  # between two looks for what dead processes have left
 LANES_MAX: Final = 16  # sessions whose turns are recorded at the same time
-READS_MAX: Final = 8  # of a file that cannot be read; then it is put aside
+CRASHES_MAX: Final = 8  # of a turn, in ways that nobody foresaw; then it is refused
 RECORDS_MAX: Final = 100_000  # that wait; with more, no new turn is begun
 BYTES_MAX: Final = 4 * 1024**3  # likewise
 UNWRITTEN_MAX: Final = 1_000  # of them in memory alone, since the disk takes none
@@ -57,14 +58,29 @@ class Landing(Protocol):
         ...
 
 
+class _Fate(Enum):
+    """What becomes of a turn."""
+
+    LATER = auto()
+    DONE = auto()
+    ASIDE = auto()
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """One turn: the file that it lies in, or what is still to be written there."""
+    """One turn: the file that it lies in, or what is still to be written there.
+
+    Attributes:
+        fate: Once it is not ``LATER``, only the file is left to go.
+        code: Why it is put aside.
+    """
 
     size_bytes: int
     path: Path | None = None
     data: bytes | None = None
-    failures: int = 0
+    crashes: int = 0
+    fate: _Fate = _Fate.LATER
+    code: str = ""
 
 
 @dataclass(slots=True)
@@ -201,76 +217,77 @@ class Spool:
 
     async def _land_first(self, turns: deque[_Waiting]) -> bool:
         """Record the first turn of a lane, or put it aside; False if it has to wait."""
-        turn, is_done = turns[0], False
-        with Guard(self._log, "spool.crashed") as guard:
-            is_done = await self._land_one(turn)
-        if guard.error is not None:
-            is_done = await self._put_aside(turn, "crashed")
-        if is_done:
-            turns.popleft()
-            self.waiting -= 1
-            self._waiting_bytes -= turn.size_bytes
-            self._unwritten.discard(turn)
-        return is_done
-
-    async def _land_one(self, turn: _Waiting) -> bool:
-        record = None
-        try:
-            record = await asyncio.to_thread(_read, self._folder, turn)
-            if record.sent is not None:
-                record = await self._landing.resolve(record)
-                await self._rewrite(turn, record)  # so that what is recorded again is the same
-            await self._landing.land(record)
-            await self._forget(turn)
-        except Unavailable:
+        turn = turns[0]
+        if turn.fate is _Fate.LATER:
+            turn.fate = await self._land_one(turn)
+        if turn.fate is _Fate.LATER or not await self._clear(turn):
             return False
-        except OSError as exc:
-            self._log.error("spool.unreadable", reason=exc.strerror)
-            turn.failures += 1
-            return turn.failures >= READS_MAX and await self._put_aside(turn, "unreadable")
-        except HansardError as error:
-            return await self._refuse(turn, record, error)
-        self._log.info("spool.recorded", turn_id=record.turn_id)
+        turns.popleft()
+        self.waiting -= 1
+        self._waiting_bytes -= turn.size_bytes
+        self._unwritten.discard(turn)
         return True
 
-    async def _refuse(self, turn: _Waiting, record: TurnRecord | None, error: HansardError) -> bool:
-        """Put aside what was said in a turn that is never recorded, but not what it cost."""
-        if record is not None:
+    async def _land_one(self, turn: _Waiting) -> _Fate:
+        """Record a turn; one that crashes again and again is refused."""
+        record = None
+        with Guard(self._log, "spool.crashed"):
+            try:
+                record = await asyncio.to_thread(_read, self._folder, turn)
+                if record.sent is not None:
+                    record = await self._landing.resolve(record)
+                    await self._rewrite(turn, record)  # recorded again, it is the same
+                await self._landing.land(record)
+            except Unavailable:
+                return _Fate.LATER
+            except HansardError as error:
+                return await self._refuse(turn, record, error)
+            self._log.info("spool.recorded", turn_id=record.turn_id)
+            return _Fate.DONE
+        turn.crashes += 1
+        if turn.crashes < CRASHES_MAX:
+            return _Fate.LATER
+        return await self._refuse(turn, record, HansardError("it crashed", code="crashed"))
+
+    async def _refuse(
+        self, turn: _Waiting, record: TurnRecord | None, error: HansardError
+    ) -> _Fate:
+        """Record what a turn cost that is never recorded as it is."""
+        turn.code = error.code
+        if record is None:
+            return _Fate.ASIDE
+        left: TurnRecord | None = record
+        with Guard(self._log, "spool.unbilled", turn_id=record.turn_id):
             try:
                 left = await self._landing.refuse(record, error)
-            except HansardError as exc:
-                if isinstance(exc, Unavailable):
-                    return False
-                self._log.critical("spool.unbilled", turn_id=record.turn_id, code=exc.code)
-                return await self._put_aside(turn, error.code)
-            if left is None:
-                await self._forget(turn)
-                self._log.info("spool.dropped", turn_id=record.turn_id, code=error.code)
-                return True
-            if not await self._rewrite(turn, left):
-                return False
-        return await self._put_aside(turn, error.code)
+            except Unavailable:
+                return _Fate.LATER
+        if left is None:
+            self._log.info("spool.dropped", turn_id=record.turn_id, code=error.code)
+            return _Fate.DONE
+        is_kept = left is record or await self._rewrite(turn, left)
+        return _Fate.ASIDE if is_kept else _Fate.LATER
 
-    async def _put_aside(self, turn: _Waiting, code: str) -> bool:
-        """Move a turn to those that are refused; False if the disk does not take it."""
-        if turn.path is None and not await self._write(turn):
+    async def _clear(self, turn: _Waiting) -> bool:
+        """Remove the file of a turn, or put it aside; False if the disk does not."""
+        is_aside = turn.fate is _Fate.ASIDE
+        if turn.path is None and is_aside and not await self._write(turn):
             return False
-        assert turn.path is not None
+        if turn.path is None:
+            return True
         try:
-            await asyncio.to_thread(self._folder.refuse, turn.path)
+            move = self._folder.refuse if is_aside else self._folder.remove
+            await asyncio.to_thread(move, turn.path)
         except FileNotFoundError:
             self._log.critical("spool.lost", file=turn.path.name)
             return True
         except OSError as exc:
             self._log.error("spool.unwritable", reason=exc.strerror)
             return False
-        self.refused += 1
-        self._log.error("spool.refused", file=turn.path.name, code=code)
+        if is_aside:
+            self.refused += 1
+            self._log.error("spool.refused", file=turn.path.name, code=turn.code)
         return True
-
-    async def _forget(self, turn: _Waiting) -> None:
-        if turn.path is not None:
-            await asyncio.to_thread(self._folder.remove, turn.path)
 
     async def _rewrite(self, turn: _Waiting, record: TurnRecord) -> bool:
         """Let a turn be what it is by now; tell whether the disk has it so."""

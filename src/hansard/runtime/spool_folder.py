@@ -7,7 +7,8 @@
       refused/         turns that the record will not take; a person must look
 
 A file is written beside its name, flushed to the disk and then renamed, so that there is all
-of it or nothing. Everything here blocks and belongs on a thread.
+of it or nothing. Everything here blocks and belongs on a thread, which goes on when nobody waits
+for it any more: what is done twice, even at once, is as done once.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class SpoolFolder:
 
     def replace(self, path: Path, data: bytes) -> None:
         """Write a turn in place of another; it is on disk when this returns."""
-        beside = path.with_suffix(".part")
+        beside = path.with_suffix(f".{next(self._numbers)}.part")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -114,8 +115,13 @@ class SpoolFolder:
         path.unlink(missing_ok=True)
 
     def refuse(self, path: Path) -> None:
-        """Put a turn aside for a person to look at."""
-        path.rename(self._path / _REFUSED / f"{path.parent.name}-{path.name}")
+        """Put a turn aside for a person to look at; once more changes nothing."""
+        target = self._path / _REFUSED / f"{path.parent.name}-{path.name}"
+        try:
+            path.rename(target)
+        except FileNotFoundError:
+            if not target.exists():
+                raise
         _flush_folder(self._path / _REFUSED)
 
     def count_refused(self) -> int:

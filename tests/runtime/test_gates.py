@@ -1,0 +1,93 @@
+"""Gates: what is known of a call that was let through, or was not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hansard.compose import open_database
+from hansard.core.errors import LimitReached, Unavailable
+from hansard.core.prices import PriceBook
+from hansard.runtime.agents.protocol import CallPlan
+from hansard.runtime.gates import GateKeeper, Prices, TurnGate
+from hansard.runtime.observers import TurnStart, Watches
+from hansard.runtime.patience import Patience
+from hansard.service.sessions import DatabaseSessions
+from tests.runtime.chats import SILENT, record_prices
+
+PLAN = CallPlan(provider="", model="m", input_tokens_bound=1)
+
+
+@pytest.fixture
+async def record(record_url: str) -> AsyncIterator[DatabaseSessions]:
+    async with open_database(record_url) as record:
+        yield record
+
+
+def gate_of(record: DatabaseSessions, prices: Prices = record_prices) -> tuple[TurnGate, Patience]:
+    """A gate, and what it waits with."""
+    patience = Patience(60.0, record.check)
+    keeper = GateKeeper(
+        prices=prices,
+        patience=patience,
+        output_tokens=1,
+        turn_s=1.0,
+        is_record_required=False,
+    )
+    start = TurnStart(
+        turn_id="t",
+        tenant_id="default",
+        session_id="s",
+        agent="a",
+        model=None,
+        is_stream=False,
+        at_us=0,
+        headers=(),
+    )
+    gate = TurnGate(
+        keeper,
+        record,
+        session_id="s",
+        turn_id="t",
+        agent="a",
+        is_clamped=False,
+        watch=Watches((), start, SILENT),
+    )
+    return gate, patience
+
+
+async def test_stop_while_a_hold_is_taken_leaves_it_in_doubt(record: DatabaseSessions) -> None:
+    asked = asyncio.Event()
+
+    async def prices(_record: DatabaseSessions) -> PriceBook:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    gate, _ = gate_of(record, prices)
+    taking = asyncio.ensure_future(gate(PLAN))
+    await asked.wait()
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert (len(gate.doubtful), gate.granted) == (1, [])
+
+
+async def test_tenant_whose_calls_are_all_refused_is_known_to_have_a_budget(
+    record: DatabaseSessions,
+) -> None:
+    await record.put_budget("b", scope="tenant", unit="tokens", limit_amount=1)
+    gate, patience = gate_of(record)
+    with pytest.raises(LimitReached):
+        await gate(PLAN)
+
+    async def is_gone() -> None:
+        raise Unavailable("gone")
+
+    with pytest.raises(Unavailable):
+        await patience.wait(is_gone)
+    with pytest.raises(Unavailable) as refused:
+        await gate(PLAN)
+    assert refused.value.code == "budget_unavailable"
