@@ -21,6 +21,8 @@ from hansard.compose import open_database
 from hansard.core.actors import Actor
 from hansard.core.ids import ID_MAX
 from hansard.core.strict_json import canonicalize
+from hansard.core.turns import check_usage_only
+from hansard.store import usage as entries
 from tests.ledgers import held_and_spent, settle
 from tests.samples import call, compete, user
 
@@ -106,6 +108,32 @@ async def test_other_content_under_the_id_of_a_correction_is_a_conflict(
     await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=70)
     with pytest.raises(Conflict):
         await record.update_token_usage("s", event_id="c2", corrects="c1", input_tokens=71)
+
+
+async def test_one_call_does_not_correct_two(record: SessionService) -> None:
+    await record.append_turn("s", [], usage=[call("y1", 5), call("y2", 5)], create=True)
+    await record.update_token_usage("s", event_id="z", corrects="y1")
+    with pytest.raises(Conflict) as caught:
+        await record.update_token_usage("s", event_id="z", corrects="y2")
+    assert caught.value.code == "usage_conflict"
+    assert (await record.usage("s")).totals.input_tokens == 5
+
+
+async def test_correction_stays_out_of_another_session_of_that_name(record_url: str) -> None:
+    """Of one that was made after the call was found, and before its correction is recorded."""
+    async with open_database(record_url) as record:
+        await spend(record)
+        account, entry = await record.runner.read(
+            lambda tx: entries.get(tx, record.actor, "s", "c1")
+        )
+        correcting = check_usage_only({"event_id": "c2"}, clock=record.clock, corrects=entry)
+        for remake in (record.create(session_id="s"), spend(record)):
+            await record.delete("s")
+            await remake
+            with pytest.raises(NotFound) as caught:
+                await record.runner.append(record.correction(account, correcting))
+            assert caught.value.code == "usage_not_found"
+        assert (await record.usage_report()).totals.input_tokens == 200
 
 
 async def test_corrected_ledger_proves_itself(record_url: str) -> None:

@@ -67,6 +67,11 @@ def check_ledger_name(value: object) -> str:
     return check_id(value, "session_id")
 
 
+def bury(session_id: str, now_us: int) -> str:
+    """Make a name under which entries of a session stand that is not there."""
+    return f"{session_id}~{make_ulid(now_us)}"
+
+
 def is_session_id(name: str) -> bool:
     """Tell whether such a name is that of a session that may be there."""
     return bool(name) and "~" not in name

@@ -30,6 +30,7 @@ from hansard.core.usage import (
     UsageTotals,
     charge,
     check_usage,
+    reversed_id,
     take_back,
     unpriced,
 )
@@ -218,7 +219,7 @@ def check_usage_only(
     return NewTurn(
         turn_id=None,
         is_named=False,
-        named_events={call.event_id} if reversal is None else {call.event_id, reversal.event_id},
+        named_events=_named(call, corrects),
         status="",
         messages=[],
         usage=[charge(call, now_us, pricing)],
@@ -234,6 +235,13 @@ def check_seq(value: int | None, field: str, *, least: int = 0) -> int | None:
     if value is not None and (type(value) is not int or not least <= value <= SEQ_MAX):
         raise InvalidInput(f"{field} must be a whole number from {least}", code="invalid_seq")
     return value
+
+
+def _named(call: NewUsage, corrects: UsageEntry | None) -> AbstractSet[str]:
+    """The ids to be looked up: of a correction, also what it takes back and by which."""
+    if corrects is None:
+        return {call.event_id}
+    return {call.event_id, corrects.event_id, reversed_id(corrects.event_id)}
 
 
 def _default_event_id(turn_id: str, index: int) -> str:

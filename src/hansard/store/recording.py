@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from hansard.core import strict_json
 from hansard.core.budgets import Subjects
 from hansard.core.digest import chain
-from hansard.core.errors import Conflict
+from hansard.core.errors import Conflict, InvalidInput
 from hansard.core.sessions import merge
 from hansard.core.turns import NewTurn, TurnReceipt
-from hansard.core.usage import NO_USAGE, UsageEntry, UsageTotals, add_totals
+from hansard.core.usage import NO_USAGE, ChargedUsage, UsageEntry, UsageTotals, add_totals
 from hansard.store import messages, sessions, usage
 from hansard.store.budgets import Accounts, HoldKey
 from hansard.store.database import ForRows, Row
 from hansard.store.sessions import Head, Key
 from hansard.store.turns import KIND_TURN, Append, read_receipt, row_of, write_receipt
-from hansard.store.usage import PlacedCall, Sums
+from hansard.store.usage import Known, PlacedCall, Sums
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Found:
     """What is known of the turns, calls and sessions of a batch."""
 
     turns: dict[tuple[str, str, str], tuple[bytes, str]]
-    usage: dict[tuple[str, str, str], usage.Known]
+    usage: dict[tuple[str, str, str], Known]
     cost_data: dict[Key, str]
 
 
@@ -89,35 +89,68 @@ class Recording:
 
     def _told_before(self, head: Head, turn: NewTurn) -> TurnReceipt:
         (charged, *_) = turn.usage
-        _, told = self._found.usage.get((*head.key, charged.usage.event_id), (None, None))
-        return read_receipt(turn.turn_id or "", told) if told else _receipt(head, turn, 0)
+        known = self._found.usage.get((*head.key, charged.usage.event_id))
+        if known is None or known.told is None:
+            return replace(_receipt(head, turn, 0), replayed=True)
+        return read_receipt(turn.turn_id or "", known.told)
 
     def _find_fresh(self, append: Append, head: Head) -> list[PlacedCall]:
         """Find the calls that the ledger does not have.
 
         Raises:
-            Conflict: ``usage_conflict``, if an id is that of another call.
+            Conflict: ``usage_conflict``, if an id is that of another call, or a call was
+                corrected before; ``hold_ended``, if a call that somebody resolves has counted.
+            NotFound: ``usage_not_found``, if there is no call to correct.
+            InvalidInput: ``invalid_resolution``.
         """
-        fresh = []
-        for charged in append.turn.usage:
-            event_id = charged.usage.event_id
-            hold = self._accounts.find_hold((head.tenant_id, event_id))
-            if hold is not None and event_id not in append.holds:
-                raise _other_call(event_id)
-            if hold is not None and hold.is_counted and append.turn.reversal is None:
-                continue
-            known = self._found.usage.get((*head.key, event_id))
-            if known is None:
-                fresh.append(PlacedCall(charged, *place_of(append, head, event_id, self._accounts)))
-            elif known[0] != usage.as_given(charged):
-                raise _other_call(event_id)
+        fresh = [
+            PlacedCall(charged, *place_of(append, head, charged.usage.event_id, self._accounts))
+            for charged in append.turn.usage
+            if self._is_fresh(append, head, charged)
+        ]
+        if append.turn.reversal is not None:
+            self._check_correction(head, append.turn.reversal, fresh)
         return fresh
+
+    def _is_fresh(self, append: Append, head: Head, charged: ChargedUsage) -> bool:
+        event_id = charged.usage.event_id
+        known = self._found.usage.get((*head.key, event_id))
+        is_same = known is not None and known.given == usage.as_given(charged)
+        hold = self._accounts.find_hold((head.tenant_id, event_id))
+        if hold is not None and event_id not in append.holds:
+            raise _other_call(event_id)
+        if hold is not None and hold.is_counted:  # maybe elsewhere, maybe as somebody found out
+            if append.turn.usage_only and not is_same:
+                raise Conflict(
+                    "the call was counted meanwhile", code="hold_ended", state=hold.state
+                )
+            return False
+        if known is not None and not is_same:
+            raise _other_call(event_id)
+        return known is None
+
+    def _check_correction(self, head: Head, reversal: UsageEntry, fresh: list[PlacedCall]) -> None:
+        """Check that an entry is here still, and is taken back once: with its correction."""
+        corrected = reversal.reverses or ""
+        known = self._found.usage.get((*head.key, corrected))
+        if known is None or known.at_us != reversal.recorded_at_us:
+            raise usage.not_found(corrected)
+        if bool(fresh) == ((*head.key, reversal.event_id) in self._found.usage):
+            raise Conflict(
+                f"event_id {corrected!r} was corrected before, or by another call",
+                code="usage_conflict",
+                event_id=corrected,
+            )
+        hold = self._accounts.find_hold((head.tenant_id, corrected))
+        is_unpriced = any(call.charged.cost_nanousd is None for call in fresh)
+        if is_unpriced and hold is not None and hold.debits:
+            raise InvalidInput("there is no price: say what it cost", code="invalid_resolution")
 
     def _add(self, append: Append, head: Head, fresh: list[PlacedCall]) -> TurnReceipt:
         turn = append.turn
         added = reduce(UsageTotals.plus, [call.charged.totals() for call in fresh], NO_USAGE)
         if turn.reversal is not None:
-            added = added.plus(self._check_reversal(head, turn.reversal).totals())
+            added = added.plus(turn.reversal.totals())
         totals = head.usage.plus(added)
         self._settle(append, fresh)
         self._count(append, head, fresh)
@@ -139,16 +172,6 @@ class Recording:
         if append.has_session:
             self._add_turn(append, head, receipt, told)
         return receipt
-
-    def _check_reversal(self, head: Head, reversal: UsageEntry) -> UsageEntry:
-        """Return what takes an entry back, unless something did before."""
-        if (*head.key, reversal.event_id) in self._found.usage:
-            raise Conflict(
-                f"event_id {reversal.reverses!r} was corrected before",
-                code="usage_conflict",
-                event_id=reversal.reverses,
-            )
-        return reversal
 
     def _settle(self, append: Append, fresh: list[PlacedCall]) -> None:
         """End the holds of an append's calls; a correction may be what one waits for."""
@@ -179,12 +202,13 @@ class Recording:
         for call in fresh:
             given = call.charged.usage
             self._usage.append(usage.row_of(tenant_id, call, turn.turn_id, receipt=alone))
-            self._found.usage[(*head.key, given.event_id)] = usage.as_given(call.charged), alone
+            known = Known(usage.as_given(call.charged), call.at_us, alone)
+            self._found.usage[(*head.key, given.event_id)] = known
             self._sums.add(tenant_id, call.account, given, call.charged.totals(), call.at_us)
         back = turn.reversal
         if back is not None:
             account, at_us = place_of(append, head, back.event_id, self._accounts)
-            self._found.usage[(*head.key, back.event_id)] = back, None
+            self._found.usage[(*head.key, back.event_id)] = Known(back, at_us, None)
             self._usage.append(usage.row_of_entry(tenant_id, account, back, kind=usage.KIND_CALL))
             self._sums.add(tenant_id, account, back, back.totals(), at_us)
 
@@ -242,7 +266,7 @@ def usage_keys(appends: Sequence[Append], *, sure: bool) -> list[Row]:
     return [
         (*append.key, event_id)
         for append in appends
-        for event_id in (append.turn.event_ids if sure else append.turn.named_events)
+        for event_id in append.turn.named_events | set(append.turn.event_ids if sure else ())
     ]
 
 

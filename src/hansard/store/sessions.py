@@ -15,7 +15,7 @@ from hansard.core import strict_json
 from hansard.core.actors import Actor
 from hansard.core.digest import GENESIS
 from hansard.core.errors import Conflict, NotFound
-from hansard.core.ids import make_ulid
+from hansard.core.ids import bury
 from hansard.core.sessions import (
     UNSET,
     NewSession,
@@ -265,7 +265,7 @@ def remove(tx: Tx, head: Head, now_us: int) -> None:
     same name begins with nothing.
     """
     key = {"tenant_id": head.tenant_id, "session_id": head.session_id}
-    tombstone = f"{head.session_id}~{make_ulid(now_us)}"
+    tombstone = bury(head.session_id, now_us)
     tx.run("usage_bury", tombstone=tombstone, **key)
     tx.run("session_usage_bury", tombstone=tombstone, **key)
     tx.run("session_delete", **key)

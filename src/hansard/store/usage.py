@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -47,13 +47,24 @@ KIND_IMPORT: Final = "import"
 _PARTS = slice(11, 16)  # of a NewUsage's fields
 _NO_PARTS: Final = (0,) * len(PART_FIELDS)
 
-Known = tuple[NewUsage, str | None]
-"""A recorded entry as its caller gave it, and what its caller was told of it alone."""
+
+class Known(NamedTuple):
+    """An entry that is recorded.
+
+    Attributes:
+        given: As its caller gave it.
+        at_us: When it counts; one of that name in another session of that name is not of then.
+        told: What its caller was told of it alone, if it has no turn.
+    """
+
+    given: NewUsage
+    at_us: int
+    told: str | None
 
 
 def entries_of(rows: Iterable[Row]) -> dict[tuple[str, str, str], Known]:
     """Build what is known of entries from rows of ``usage_find``, by tenant, session and event."""
-    return {(row[0], row[1], row[2]): (_given(row[2:-1]), row[-1]) for row in rows}
+    return {(row[0], row[1], row[2]): Known(_given(row[2:-2]), row[-2], row[-1]) for row in rows}
 
 
 class PlacedCall(Struct, frozen=True):
@@ -184,10 +195,15 @@ def get(
     query = "usage_get_anywhere" if anywhere else "usage_get"
     row = one(tx, query, tenant_id=actor.tenant_id, session_id=session_id, event_id=event_id)
     if row is None or not actor.may_see(row[0]):
-        raise NotFound(f"no usage entry {event_id!r}", code="usage_not_found", event_id=event_id)
+        raise not_found(event_id)
     owner, agent, found_in = row[:3]
     entry = _entry(row[3:])
     return Subjects(owner or "", agent or "", found_in, entry.key_id or ""), entry
+
+
+def not_found(event_id: str) -> NotFound:
+    """The error for an entry that is not there."""
+    return NotFound(f"no usage entry {event_id!r}", code="usage_not_found", event_id=event_id)
 
 
 def list_page(tx: Tx, actor: Actor, session_id: str, *, after: str, limit: int) -> list[UsageEntry]:

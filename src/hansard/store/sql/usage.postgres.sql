@@ -1,7 +1,8 @@
 -- name: usage_find
 SELECT u.tenant_id, u.session_id, u.event_id, u.provider, u.model, u.input_tokens,
     u.cached_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens, u.cost_nanousd,
-    u.model_asked, u.service_tier, u.parts, u.confidence, u.raw, u.price_version, u.receipt
+    u.model_asked, u.service_tier, u.parts, u.confidence, u.raw, u.price_version,
+    u.recorded_at_us, u.receipt
 FROM usage_entries AS u
 JOIN unnest(
     :tenant_id::text[], :session_id::text[], :event_id::text[]

@@ -2,7 +2,7 @@
 -- Usage entries that were recorded before, by their ids.
 SELECT tenant_id, session_id, event_id, provider, model, input_tokens, cached_tokens,
     cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd, model_asked, service_tier,
-    parts, confidence, raw, price_version, receipt
+    parts, confidence, raw, price_version, recorded_at_us, receipt
 FROM usage_entries
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND event_id = :event_id;
 
