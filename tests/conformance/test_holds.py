@@ -75,14 +75,41 @@ async def test_unknown_call_is_written_off(books: DatabaseSessions) -> None:
     assert (await find_hold(books, "written_off")).call_id == "c"
 
 
-async def test_call_of_a_session_that_is_gone_is_resolved(books: DatabaseSessions) -> None:
+@pytest.mark.parametrize("is_made", [False, True])
+async def test_call_of_a_session_that_is_gone_is_resolved(
+    books: DatabaseSessions, *, is_made: bool
+) -> None:
+    """Or that was never there; it counts as one of a session that was deleted."""
     await limit(books, 10)
-    await books.create(session_id="s")
+    await limit(books, 10, "s", scope="session", subject="*")
+    if is_made:
+        await books.create(session_id="s")
     await take(books, "c", 8, session_id="s", expires_at_us=books.clock())
     await books.expire_holds()
-    await books.delete("s")
+    if is_made:
+        await books.delete("s")
     await books.resolve_hold("c", NewUsage(event_id="-", cost_nanousd=3))
     assert await held_and_spent(books) == (0, 3)
+    assert await held_and_spent(books, "s", budget_id="s") == (0, 3)
+    (bucket,) = (await books.usage_report(group_by=["session"])).buckets
+    assert str(bucket.key[0]).startswith("s~")
+    assert (await books.verify_ledger()).ok
+
+
+async def test_call_is_resolved_by_the_first_who_says(books: DatabaseSessions) -> None:
+    """Who says otherwise at once is told; what is sent again for want of an answer is no other."""
+    await expired(books, 8)
+    hold = await find_hold(books, "unknown")
+    first, second = [
+        await books.resolution(hold, NewUsage(event_id="-", cost_nanousd=cost), "")
+        for cost in (3, 4)
+    ]
+    for _ in range(2):
+        await books.runner.append(first)
+    with pytest.raises(Conflict) as caught:
+        await books.runner.append(second)
+    assert caught.value.code == "hold_ended"
+    assert (await books.usage_report()).totals.cost_nanousd == 3
 
 
 async def test_turn_brings_no_session_back_that_was_there(books: DatabaseSessions) -> None:
@@ -265,6 +292,9 @@ async def test_correction_lets_go_of_what_was_held_for_want_of_a_price(
     books: DatabaseSessions,
 ) -> None:
     await unpriced(books)
+    with pytest.raises(InvalidInput) as caught:
+        await books.update_token_usage("s", event_id="d", corrects="c", input_tokens=9)
+    assert caught.value.code == "invalid_resolution"
     await books.update_token_usage("s", event_id="d", corrects="c", cost_nanousd=3, input_tokens=9)
     assert await held_and_spent(books) == (0, 3)
     assert await held_and_spent(books, budget_id="t") == (0, 9)

@@ -25,7 +25,7 @@ from hansard.core.budgets import (
     check_budget,
 )
 from hansard.core.errors import InvalidInput, NotFound, Unauthorized
-from hansard.core.ids import check_id, make_ulid
+from hansard.core.ids import bury, check_id, make_ulid
 from hansard.core.ledger import LedgerReport
 from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
 from hansard.core.sessions import check_new_session
@@ -227,13 +227,15 @@ class Budgets(Turns):
     async def resolve_hold(self, call_id: str, usage: NewUsage | None) -> None:
         """Say what became of a call of which nobody knew: its usage, or (None) nothing at all.
 
-        It counts on the account that the hold was taken on, at the time when it was. If its
-        usage is in the ledger, without a price, what is said takes the place of that.
+        It counts on the account that the hold was taken on, at the time when it was, and in
+        its session, as one that was deleted if that is not there. If its usage is in the
+        ledger, without a price, what is said takes the place of that.
 
         Raises:
             NotFound: ``hold_not_found``.
-            Conflict: ``hold_ended``; ``hold_open``, while the call may be under way; and
-                ``usage_conflict``, if the call was corrected since.
+            Conflict: ``hold_ended``, maybe by another who says otherwise at once;
+                ``hold_open``, while the call may be under way; and ``usage_conflict``, if the
+                call was corrected since.
             InvalidInput: ``invalid_resolution``, if it does not say what a call cost that has
                 no price.
         """
@@ -244,26 +246,32 @@ class Budgets(Turns):
             await self.runner.write(lambda tx: self._write_off(tx, call_id))
             return
         hold = await self.runner.write(lambda tx: limits.get_unknown(tx, tenant_id, call_id))
-        append = await self._resolution(hold, usage)
+        session_id = hold.session_id or NO_SESSION
         try:
-            await self.runner.append(append)
-        except NotFound:  # the session was deleted: the tenant's then
-            await self.runner.append(replace(append, key=(tenant_id, NO_SESSION)))
+            await self.runner.append(await self.resolution(hold, usage, session_id))
+        except NotFound:  # deleted meanwhile, or yet to be made
+            gone = bury(session_id, self.clock())
+            await self.runner.append(await self.resolution(hold, usage, gone))
 
     def _write_off(self, tx: Tx, call_id: str) -> None:
         tenant_id = self.actor.tenant_id
         limits.get_unknown(tx, tenant_id, call_id)
         limits.end_holds(tx, tenant_id, [call_id], "written_off", self.clock())
 
-    async def _resolution(self, hold: Hold, found: NewUsage) -> Append:
-        """Usage that ends a hold: of a call that is not in the ledger, or is without a price."""
-        tenant_id, session_id = self.actor.tenant_id, hold.session_id or NO_SESSION
+    async def resolution(self, hold: Hold, found: NewUsage, session_id: str) -> Append:
+        """Make the usage that ends a hold, of a call that is without a price in the ledger.
+
+        Of one that is not there at all, it goes under that session.
+
+        Raises:
+            InvalidInput: ``invalid_resolution``.
+        """
+        tenant_id = self.actor.tenant_id
         check = partial(check_usage_only, pricing=await self.pricing(), is_hindsight=True)
         if hold.is_counted:
+            held_in = hold.session_id or NO_SESSION
             account, entry = await self.runner.read(
-                lambda tx: entries.get(
-                    tx, Actor(tenant_id), session_id, hold.call_id, anywhere=True
-                )
+                lambda tx: entries.get(tx, Actor(tenant_id), held_in, hold.call_id, anywhere=True)
             )
             again = _again(entry, found, "call_" + make_ulid(self.clock()))
             append = self.correction(account, check(again, clock=self.clock, corrects=entry))
