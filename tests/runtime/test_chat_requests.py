@@ -103,9 +103,9 @@ def test_smaller_limit_wins() -> None:
 
 @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, 3])
 def test_usage_is_asked_for_on_our_behalf(options: object) -> None:
-    body, was_added = with_usage({"stream_options": options})
-    assert was_added
+    body = with_usage({"stream_options": options})
     assert body["stream_options"]["include_usage"] is True
+    assert with_usage(body) is body
 
 
 def test_text_of_a_message() -> None:

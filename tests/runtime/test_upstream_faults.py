@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, aclosing
 import pytest
 
 from hansard.runtime.agents.protocol import AgentFailed, Head
-from hansard.runtime.agents.upstream import Upstream
+from hansard.runtime.agents.upstream import ENCODE_BYTES, Upstream
 from hansard.runtime.agents.upstream_answers import UpstreamLimits
 from tests.runtime.upstreams import (
     DONE,
@@ -18,6 +18,7 @@ from tests.runtime.upstreams import (
     STREAM_END,
     STREAM_HEAD,
     FakeUpstream,
+    OpenGate,
     answer,
     ask,
     collect,
@@ -225,6 +226,41 @@ async def test_upstream_that_knows_no_wish_for_usage_is_asked_without(
     assert ["stream_options" in body for _, body in upstream.asked] == [True, False, False]
     refused = ask(stream=True, stream_options={"include_usage": True})
     assert (await failing(agent, refused)).error.status == 422
+    await collect(agent, ask(stream=True, model="other"))  # each model has to say it
+    assert [body["model"] for _, body in upstream.asked[-2:]] == ["other", "other"]
+
+
+async def test_error_that_only_names_the_wish_for_usage_ends_no_wish(
+    stack: AsyncExitStack,
+) -> None:
+    """As where a client asks for a model of that name."""
+    told = b'{"error":{"message":"there is no model stream_options"}}'
+    upstream = FakeUpstream(answer(told, status="400 No"))
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url))
+    for _ in range(2):
+        assert (await failing(agent, ask(stream=True))).error.status == 400
+    wished = ["stream_options" in body for _, body in upstream.asked]
+    assert wished == [True, False, True, False]
+
+
+async def test_call_that_is_cancelled_before_it_is_sent_was_never_made(
+    stack: AsyncExitStack,
+) -> None:
+    """Its request is written anew with the limit that was granted, a large one beside the loop."""
+    upstream = FakeUpstream(behaviour=hang)
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url))
+    gate = OpenGate(output_tokens=5)
+    turn = asyncio.ensure_future(collect(agent, ask("x" * ENCODE_BYTES, gate=gate)))
+    while not gate.plans:
+        await asyncio.sleep(0)
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await turn
+    far = caught.value.__cause__
+    assert isinstance(far, AgentFailed)
+    assert (far.unmade, upstream.asked) == (("call-1",), [])
 
 
 async def test_url_or_proxy_that_lets_nobody_through_was_never_asked(

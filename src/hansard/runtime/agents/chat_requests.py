@@ -59,13 +59,13 @@ def with_output_limit(body: dict[str, Any], output_tokens: int, provider: str) -
     return {**body, **told}
 
 
-def with_usage(body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Ask a stream for its usage; say whether the client had not."""
+def with_usage(body: dict[str, Any]) -> dict[str, Any]:
+    """Ask a stream for its usage; return what is asked as it is if the client does so itself."""
     options = body.get("stream_options")
     options = options if isinstance(options, dict) else {}
     if options.get("include_usage") is True:
-        return body, False
-    return {**body, "stream_options": {**options, "include_usage": True}}, True
+        return body
+    return {**body, "stream_options": {**options, "include_usage": True}}
 
 
 def without_usage(body: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

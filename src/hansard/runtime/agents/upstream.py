@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing, asynccontextmanager, closing
 from functools import partial
 from http import HTTPStatus
 from types import TracebackType
@@ -47,6 +47,7 @@ MODELS_S: Final = 30.0
 MODELS_KEPT_S: Final = 60.0
 MODELS_FAILURE_KEPT_S: Final = 5.0  # so that those who waited for it do not ask again in turn
 MODELS_BYTES_MAX: Final = 8 * 1024 * 1024  # OpenRouter's list has half a megabyte
+PLAIN_MODELS_MAX: Final = 1_000  # that are known to take no wish for usage
 HEADER_BYTES_MAX: Final = 64 * 1024
 ENCODE_BYTES: Final = 1024 * 1024  # a larger request is written beside the loop, for milliseconds
 
@@ -82,7 +83,7 @@ class Upstream:
             self._headers |= self._proxy.headers  # there is no tunnel: the proxy reads these
         self._session: aiohttp.ClientSession | None = None
         self._parting: set[aiohttp.ClientResponse] = set()
-        self._takes_usage_option = True
+        self._plain_models: set[str | None] = set()
         self._models = _Models([], None, -math.inf)
         self._models_turn = asyncio.Lock()
 
@@ -114,27 +115,18 @@ class Upstream:
 
     async def run(self, request: Request) -> AsyncGenerator[Event]:
         """Pass one request on; see ``Agent.run``."""
-        body, hides_usage = request.body, False
-        if request.stream and self._takes_usage_option:
-            body, hides_usage = with_usage(body)
+        body, is_plain = request.body, request.body.get("model") in self._plain_models
+        if request.stream and not is_plain:
+            body = with_usage(body)
         data = await _encode(body)
         plan = plan_call(body, len(data), self._provider)
         grant = await request.gate(plan)
-        if grant.output_tokens is not None:
-            body = with_output_limit(body, grant.output_tokens, self._provider)
-            data = await _encode(body)
         call = UpstreamCall(grant, plan, sent_bytes=len(data))
-        ends_at_s = asyncio.get_running_loop().time() + self._limits.total_s
         try:
-            with ExitStack() as stack:
-                answer = stack.enter_context(
-                    closing(await self._ask(request, data, call, ends_at_s))
-                )
-                if hides_usage and await answer.refuses(b"stream_options"):
-                    self._takes_usage_option = hides_usage = False
-                    data = await _encode(without_usage(body, request.body))
-                    answer = await self._ask(request, data, call, ends_at_s)
-                    stack.enter_context(closing(answer))
+            if grant.output_tokens is not None:
+                body = with_output_limit(body, grant.output_tokens, self._provider)
+                data = await _encode(body)
+            async with self._answered(request, body, data, call) as (answer, hides_usage):
                 events = answer.events(wants_stream=request.stream, hides_usage=hides_usage)
                 async with aclosing(events):
                     async for event in events:
@@ -187,6 +179,26 @@ class Upstream:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise _no_models("it does not answer with a list") from exc
 
+    @asynccontextmanager
+    async def _answered(
+        self, request: Request, body: dict[str, Any], data: bytes, call: UpstreamCall
+    ) -> AsyncGenerator[tuple[UpstreamAnswer, bool]]:
+        """Send a body, written as ``data``; once more without our wish for usage if need be.
+
+        Gives the answer, and whether it has usage in it that the client has not asked for.
+        """
+        ends_at_s = asyncio.get_running_loop().time() + self._limits.total_s
+        is_wished = body.get("stream_options") != request.body.get("stream_options")
+        with closing(await self._ask(request, data, call, ends_at_s)) as answer:
+            if not (is_wished and await answer.refuses(b"stream_options")):
+                yield answer, is_wished
+                return
+        data = await _encode(without_usage(body, request.body))
+        with closing(await self._ask(request, data, call, ends_at_s)) as answer:
+            if answer.is_good and len(self._plain_models) < PLAIN_MODELS_MAX:
+                self._plain_models.add(body.get("model"))  # it was the wish that was refused
+            yield answer, False
+
     async def _ask(
         self, request: Request, data: bytes, call: UpstreamCall, ends_at_s: float
     ) -> UpstreamAnswer:
@@ -201,6 +213,7 @@ class Upstream:
             "accept": "text/event-stream" if request.stream else "application/json",
         }
         attempts = ATTEMPTS_MAX
+        call.is_sent = True
         while True:
             try:
                 async with asyncio.timeout(min(limits.idle_s, limits.total_s)):

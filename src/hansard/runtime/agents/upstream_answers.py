@@ -120,6 +120,11 @@ class UpstreamAnswer:
             end=response.close,
         )
 
+    @property
+    def is_good(self) -> bool:
+        """Whether it is an answer, as far as its status says."""
+        return self._response.status == HTTPStatus.OK
+
     async def events(self, *, wants_stream: bool, hides_usage: bool) -> AsyncGenerator[Event]:
         """Give the answer as events; it is over, and whole, when they end.
 
@@ -127,7 +132,7 @@ class UpstreamAnswer:
             AgentFailed: If it is an error, or comes to a bad end.
         """
         with self._translated():
-            if self._response.status != HTTPStatus.OK:
+            if not self.is_good:
                 raise await self._refused()
             if not self._is_stream(wants_stream=wants_stream):
                 whole = await self._read_all()

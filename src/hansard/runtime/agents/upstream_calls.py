@@ -18,11 +18,13 @@ class UpstreamCall:
 
     Attributes:
         headers: To be sent with it.
+        is_sent: Whether the upstream may have heard of it.
     """
 
     def __init__(self, grant: Grant, plan: CallPlan, *, sent_bytes: int) -> None:
         self.reader = AnswerReader()
         self.headers = grant.headers
+        self.is_sent = False
         self._grant = grant
         self._plan = plan
         self._sent_bytes = sent_bytes
@@ -74,7 +76,7 @@ class UpstreamCall:
     def interrupted(self) -> AgentFailed:
         """Nobody wants to know the rest."""
         error = UpstreamFailed("the turn was interrupted", code="turn_interrupted")
-        return self.failed(error)
+        return self.failed(error, is_unbilled=not self.is_sent)
 
     def never_made(self, why: str, status: int) -> AgentFailed:
         """A bad ending before anything was sent."""
@@ -87,7 +89,7 @@ class UpstreamCall:
         What it says of our key or our bill is not for the client.
         """
         told = read_error(body)
-        if status < HTTPStatus.BAD_REQUEST:
+        if status < HTTPStatus.BAD_REQUEST or is_operators(told.status):
             status = told.status or HTTPStatus.BAD_GATEWAY
         unbilled = is_unbilled(status, is_told=told.is_openai_shaped)
         if is_operators(status):
