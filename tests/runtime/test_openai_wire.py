@@ -202,6 +202,18 @@ def test_half_a_pair_of_surrogates_is_read() -> None:
     assert recordable(reader.messages()[0])["content"] == "\U0001f600"
 
 
+def test_event_of_no_data_is_passed_over() -> None:
+    reader = AnswerReader()
+    for event in (b"data:", b"data: ", b"event: ping\ndata:", b"data:\ndata:", b": ping"):
+        assert reader.read(event) is Part.ANSWER
+    assert reader.read(b"data:[DONE]") is Part.DONE
+
+
+@pytest.mark.parametrize("role", [None, "", "me", ["user"], {"a": 1}])
+def test_answer_of_an_odd_role_is_recorded(role: object) -> None:
+    assert recordable({"role": role, "content": "x"}) == {"role": "assistant", "content": "x"}
+
+
 @pytest.mark.parametrize("odd", ["null", '"0"', "1e999", "[]", "{}", "true", "-1"])
 @pytest.mark.parametrize("name", ["index", "delta", "finish_reason", "logprobs"])
 def test_field_of_another_type_is_passed_over(name: str, odd: str) -> None:
@@ -251,6 +263,9 @@ def test_text_is_the_sum_of_its_pieces(pieces: list[str]) -> None:
         (b'{"error":{"message":"m","code":429}}', ("m", 429, True)),
         (b'{"error":{"message":"m","code":"rate_limit"}}', ("m", 0, True)),
         (b'{"error":{"message":"m","code":200}}', ("m", 0, True)),
+        (b'{"error":{"message":"m","code":"429"}}', ("m", 429, True)),
+        (b'{"error":{"message":"m","code":"invalid_api_key"}}', ("m", 401, True)),
+        (b'{"error":{"message":"m","type":"authentication_error"}}', ("m", 401, True)),
         (b'{"error":{"code":429}}', ("", 0, False)),
         (b'{"message":"m"}', ("m", 0, False)),
         (b"<html>", ("", 0, False)),

@@ -51,6 +51,10 @@ from tests.runtime.upstreams import OpenGate, ask, collect, ending
 Deltas = AsyncIterator[str | DeltaToolCalls]
 
 
+class City(BaseModel):
+    name: str
+
+
 def said(events: list[Event]) -> str:
     return "".join([event.text for event in events if isinstance(event, Text)])
 
@@ -158,9 +162,6 @@ async def test_request_sets_how_the_model_answers() -> None:
 
 
 async def test_structured_output_is_text_to_the_client() -> None:
-    class City(BaseModel):
-        name: str
-
     agent = PydanticAgent(Agent(TestModel(custom_output_args={"name": "Bonn"}), output_type=City))
     events = await collect(agent, ask())
     assert said(events) == '{"name":"Bonn"}'
@@ -270,6 +271,20 @@ async def test_cancelled_turn_says_how_far_it_came() -> None:
     far = caught.value.__cause__
     assert isinstance(far, AgentFailed)
     assert [call.confidence for call in far.calls] == ["estimated"]
+
+
+async def test_turn_that_is_cancelled_at_its_last_piece_is_counted() -> None:
+    agent = PydanticAgent(Agent(TestModel(custom_output_args={"name": "Bonn"}), output_type=City))
+    run = agent.run(ask())
+    async with aclosing(run):
+        while not isinstance(await anext(run), Text):
+            pass
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await run.athrow(asyncio.CancelledError())
+    far = caught.value.__cause__
+    assert isinstance(far, AgentFailed)
+    assert [call.event_id for call in far.calls] == ["call-1"]
+    assert far.messages
 
 
 async def test_consumer_that_leaves_ends_the_run() -> None:

@@ -70,6 +70,21 @@ async def test_what_the_upstream_has_against_the_operator_stays_here(
     assert "sk-" not in str(failure.error)
 
 
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
+@pytest.mark.parametrize("named", ['"code":"401"', '"code":"invalid_api_key"'])
+async def test_error_that_names_our_key_stays_here_whatever_its_status(
+    stack: AsyncExitStack, status: str, named: str
+) -> None:
+    body = f'{{"error":{{"message":"Incorrect API key provided: sk-proj-abc",{named}}}}}'.encode()
+    failure = await fail(stack, FakeUpstream(answer(body, status=status)), ask())
+    assert (failure.error.status, failure.error.body, failure.error.unmade) == (
+        502,
+        None,
+        ("call-1",),
+    )
+    assert "sk-" not in str(failure.error)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -144,6 +144,10 @@ async def test_header_says_what_is_sent(chat: Chat, upstream: FakeUpstream) -> N
     await full.chat.completions.create(**says(user("1")))
     assert upstream.asked[-1].body["messages"] == [user("1")]
     assert await chat.said("s") == [user("1"), assistant("Hello"), assistant("Hello")]
+    example = [user("0"), assistant("Hello"), user("2")]
+    new = {"X-Session-History": "new", "X-Stainless-Retry-Count": "1"}
+    await chat.client("s").chat.completions.create(**says(*example), extra_headers=new)
+    assert (await chat.said("s"))[3:] == [*example, assistant("Hello")]
 
 
 async def test_question_that_a_client_sends_again_is_recorded_once(
@@ -250,6 +254,7 @@ BAD_BODIES = [
     ({"messages": "hi"}, "invalid_body"),
     ({"messages": []}, "invalid_messages"),
     ({"messages": [{"content": "hi"}]}, "invalid_role"),
+    ({"messages": [{"role": ["user"], "content": "hi"}]}, "invalid_role"),
     ({"messages": [user("hi")], "model": "m" * 257}, "invalid_body"),
     ({"messages": [user("hi")], "session_id": "a b"}, "invalid_id"),
     ({"messages": [user("hi")], "session_id": 5}, "invalid_body"),

@@ -118,7 +118,7 @@ def recordable(message: dict[str, Any]) -> dict[str, Any]:
     answer that was paid for is recorded all the same.
     """
     said = {key: value for key, value in message.items() if value is not None and value != []}
-    if said.get("role") not in ROLES:
+    if not (isinstance(said.get("role"), str) and said["role"] in ROLES):
         said["role"] = "assistant"
     if _is_recordable(said):
         return said

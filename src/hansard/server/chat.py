@@ -157,7 +157,7 @@ def _history_mode(headers: Mapping[bytes, bytes]) -> str:
     """What the messages are; OpenAI's clients say when they send a request again."""
     mode = check_way(headers.get(b"x-session-history", b"auto").decode("latin-1"))
     is_sent_again = headers.get(b"x-stainless-retry-count", b"0") not in {b"", b"0"}
-    return "retry" if is_sent_again and mode != "full" else mode
+    return "retry" if is_sent_again and mode == "auto" else mode
 
 
 def _check_messages(messages: list[dict[str, Any]]) -> None:
@@ -165,7 +165,8 @@ def _check_messages(messages: list[dict[str, Any]]) -> None:
     if not messages:
         raise InvalidInput("there is no message", code="invalid_messages", field="messages")
     for index, message in enumerate(messages):
-        if message.get("role") not in ROLES:
+        role = message.get("role")
+        if not (isinstance(role, str) and role in ROLES):
             raise InvalidInput(
                 f"message {index} has no role of {', '.join(sorted(ROLES))}",
                 code="invalid_role",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -26,7 +27,8 @@ _NULL: Final = Raw(b"null")
 _DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_ERROR_STATUSES: Final = range(400, 600)
+_ERROR_STATUSES: Final = frozenset(map(str, range(400, 600)))
+_OF_OUR_KEY: Final = frozenset({"invalid_api_key", "authentication_error"})
 _REPLACED: Final = frozenset({"id", "index", "name", "object", "role", "type"})
 """Texts that are repeated, not continued."""
 _NOT_WRITTEN: Final = _REPLACED | {"finish_reason"}
@@ -120,8 +122,8 @@ class AnswerReader:
                 pass  # the end, or an event of several lines
             else:
                 return self._note(piece, data)
-        found = find_data(event)
-        return Part.ANSWER if found is None else self.take(found)
+        found = (find_data(event) or b"").strip()
+        return self.take(found) if found else Part.ANSWER
 
     def take(self, data: bytes) -> Part:
         """Read the data of one event, or a whole completion.
@@ -219,13 +221,19 @@ def read_error(body: bytes) -> ErrorBody:
         return ErrorBody()
     match told:
         case {"error": {"message": str(message)} as error}:
-            code = error.get("code")
-            status = code if type(code) is int and code in _ERROR_STATUSES else 0
-            return ErrorBody(message[:MESSAGE_LENGTH_MAX], status, is_openai_shaped=True)
+            return ErrorBody(message[:MESSAGE_LENGTH_MAX], _status(error), is_openai_shaped=True)
         case {"error": str(message)} | {"message": str(message)} | {"detail": str(message)}:
             return ErrorBody(message[:MESSAGE_LENGTH_MAX])
         case _:
             return ErrorBody()
+
+
+def _status(error: dict[str, Any]) -> int:
+    """The status that an error names: as its code, a number or a text, or in words; or 0."""
+    code = str(error.get("code"))
+    if not _OF_OUR_KEY.isdisjoint({code, str(error.get("type"))}):
+        return HTTPStatus.UNAUTHORIZED
+    return int(code) if code in _ERROR_STATUSES else 0
 
 
 def text_bytes(written: Any) -> int:

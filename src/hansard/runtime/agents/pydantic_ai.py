@@ -142,6 +142,12 @@ class PydanticAgent:
                         result = event.result
                     elif (ours := _event(event)) is not None:
                         yield ours
+            assert result is not None
+            account.messages = write_messages(result.new_messages())
+            if not isinstance(result.output, str):
+                text = to_json(result.output, fallback=repr).decode()
+                account.messages.append({"role": "assistant", "content": text})
+                yield Text(text)
         except asyncio.CancelledError as exc:
             account.messages = _so_far(events)
             raise exc from account.interrupted()
@@ -153,12 +159,6 @@ class PydanticAgent:
         except Exception as exc:
             account.messages = _so_far(events)
             raise _failed(account, exc) from exc
-        assert result is not None
-        account.messages = write_messages(result.new_messages())
-        if not isinstance(result.output, str):
-            text = to_json(result.output, fallback=repr).decode()
-            account.messages.append({"role": "assistant", "content": text})
-            yield Text(text)
         reason = result.response.finish_reason
         yield account.completed(_FINISH_REASONS.get(reason or "", "stop"))
 
