@@ -17,7 +17,7 @@ from hansard.core.money import COST_MAX_NANOUSD
 from hansard.core.usage import TOTAL_MAX, NewUsage
 from hansard.formats.prices import load_builtin, read_toml
 from hansard.service.sessions import DatabaseSessions
-from tests.ledgers import Clock, held_and_spent, settle
+from tests.ledgers import Clock, held_and_spent, limit, settle, take
 from tests.places import Place
 from tests.samples import call, collect, compete, dialogue, together, user
 
@@ -131,6 +131,15 @@ async def test_sum_that_was_tampered_with_is_found(
     place.execute(f"UPDATE {name} SET cost_nanousd = cost_nanousd + 1{''.join(rows)}")
     (drift,) = (await books.verify_ledger()).drifts
     assert drift.excess == UsageTotals(cost_nanousd=1)
+
+
+async def test_window_that_is_missing_is_found(books: DatabaseSessions, place: Place) -> None:
+    await limit(books, 10)
+    await take(books, "c", 4)
+    await settle(books, "d", 5)
+    place.execute("DELETE FROM budget_windows")
+    drifts = (await books.verify_ledger()).drifts
+    assert [(drift.what, drift.excess) for drift in drifts] == [("spent", -5), ("held", -4)]
 
 
 async def test_absurd_usage_of_one_owner_is_nobody_elses_trouble(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from msgspec import Struct
 
@@ -35,6 +36,10 @@ WindowKey = tuple[str, str, str, int]
 
 HoldKey = tuple[str, str]
 """Tenant and call."""
+
+DRAFT: Final = "draft"
+"""Mode of a budget that is not made yet, or was never finished: it counts what is spent, holds
+nothing, and is nobody's to see."""
 
 OPEN_STATES = frozenset({"open", "unknown"})
 
@@ -177,7 +182,11 @@ class Accounts:
         hold, tenant_id = job.hold, job.actor.tenant_id
         if (tenant_id, hold.call_id) in self._holds:
             raise Conflict("the call has a hold", code="hold_exists", call_id=hold.call_id)
-        applying = self._applying(tenant_id, subjects, job.at_us)
+        applying = [
+            (key, state)
+            for key, state in self._applying(tenant_id, subjects, job.at_us)
+            if state.budget.mode != DRAFT
+        ]
         output_tokens = _fit(hold, applying)
         debits, warnings = [], []
         for key, state in applying:

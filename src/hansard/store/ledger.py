@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -38,13 +38,20 @@ def _drifts_of_windows(tx: Tx, tenant_id: str) -> Iterator[Drift]:
         for row in limits.list_windows(tx, budget):
             key: WindowKey = row[:4]
             name = _name(key)
-            if excess := row[5] - min(spent.get(key[2:], 0), TOTAL_MAX):
+            if excess := row[5] - min(spent.pop(key[2:], 0), TOTAL_MAX):
                 yield Drift("spent", name, excess)
             if excess := row[4] - held.pop(key, 0):
                 yield Drift("held", name, excess)
-    for key, amount in sorted(held.items()):
+        of_budget = (tenant_id, budget.budget_id)
+        yield from _missing("spent", {(*of_budget, *key): spent[key] for key in spent})
+    yield from _missing("held", held)
+
+
+def _missing(what: str, amounts: Mapping[WindowKey, int]) -> Iterator[Drift]:
+    """Say which windows are not there, although something is in them."""
+    for key, amount in sorted(amounts.items()):
         if amount:
-            yield Drift("held", _name(key), -amount)
+            yield Drift(what, _name(key), -min(amount, TOTAL_MAX))
 
 
 def _name(key: WindowKey) -> str:

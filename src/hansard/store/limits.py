@@ -2,8 +2,9 @@
 
     draft, which counts -> what was spent before it, summed up and added -> budget
 
-Nobody waits while a ledger is summed up: who records meanwhile counts in the draft. One that
-is never finished is replaced by the next of its name.
+Nobody waits while a ledger is summed up: who records meanwhile counts in the draft, which has
+a name of its own, and what it is to replace stays in force. One that is never finished is
+replaced by the next of its name.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from hansard.core.actors import Actor
 from hansard.core.budgets import EACH, Budget, BudgetState, Hold
@@ -20,6 +21,7 @@ from hansard.core.errors import Conflict, LimitReached, NotFound
 from hansard.core.usage import TOTAL_MAX
 from hansard.store import spending
 from hansard.store.budgets import (
+    DRAFT,
     OPEN_STATES,
     Accounts,
     budget_of,
@@ -30,14 +32,15 @@ from hansard.store.budgets import (
 from hansard.store.database import Row, Tx, one
 
 BUDGETS_MAX: Final = 1_000  # of one tenant: all of them are looked at for each call
-DRAFT: Final = "draft"
-"""Mode of a budget that is not made yet, or was never finished: it is nobody's to see."""
+_UNMADE: Final = "~"  # after the name of a draft: no budget can be called so
+_SHARE: Final = ("budget_share", [()])
 _STEP: Final = 10_000  # windows read at once: a budget of each session has one for each
 _SAME: Final = ("scope", "subject", "period", "time_zone", "unit")
 
 
 def change(tx: Tx, budget: Budget) -> Budget | None:
     """Change the limit of a budget that is about the same spending; None if there is none."""
+    tx.look_up(_SHARE)
     known = _find(tx, budget)
     if known is None or any(getattr(known, n) != getattr(budget, n) for n in _SAME):
         return None
@@ -60,11 +63,12 @@ def draft(tx: Tx, budget: Budget) -> None:
         LimitReached: If the tenant has too many.
     """
     tx.run("budget_close")
-    replaced = tx.rows("budget_delete", **_key(budget))
-    (others,) = tx.look_up(("budget_find", [(budget.tenant_id,)]))
-    if not replaced and len(others) >= BUDGETS_MAX:
+    tx.run("budget_delete", **_key(_draft_of(budget)))
+    (rows,) = tx.look_up(("budget_find", [(budget.tenant_id,)]))
+    others = {name.removesuffix(_UNMADE) for _, name, *_ in rows} - {budget.budget_id}
+    if len(others) >= BUDGETS_MAX:
         raise LimitReached(f"a tenant has {BUDGETS_MAX} budgets at most", code="too_many_budgets")
-    tx.run("budget_insert", **_values(budget) | {"mode": DRAFT, "warn_percents": "[]"})
+    tx.run("budget_insert", **_values(_draft_of(budget)))
 
 
 def find_uncounted(tx: Tx, budget: Budget) -> list[tuple[str, int, int]]:
@@ -73,7 +77,7 @@ def find_uncounted(tx: Tx, budget: Budget) -> list[tuple[str, int, int]]:
     By subject and start of the window; both are of one moment, whoever records meanwhile.
     """
     amounts = spending.sum_up(tx, budget)
-    for _, _, subject, start_us, _, spent, _ in list_windows(tx, budget):
+    for _, _, subject, start_us, _, spent, _ in list_windows(tx, _draft_of(budget)):
         amounts[subject, start_us] = amounts.get((subject, start_us), 0) - spent
     return [(*key, amount) for key, amount in sorted(amounts.items()) if amount]
 
@@ -84,24 +88,27 @@ def raise_draft(tx: Tx, budget: Budget, uncounted: Sequence[tuple[str, int, int]
     Raises:
         Conflict: ``budget_replaced``, if the draft is not there any more.
     """
-    _check_draft(tx, budget)
+    tx.look_up(_SHARE)
+    key = _find_draft(tx, budget)
     rows = [
-        (budget.tenant_id, budget.budget_id, subject, start_us, min(amount, TOTAL_MAX))
+        (*key.values(), subject, start_us, min(amount, TOTAL_MAX))
         for subject, start_us, amount in uncounted
     ]
     tx.many(("window_raise", rows))
 
 
 def finish(tx: Tx, budget: Budget) -> Budget:
-    """Let a draft be a budget.
+    """Let a draft be a budget, in the place of one of that name.
 
     Raises:
         Conflict: ``budget_replaced``, if it is not there any more.
     """
-    _check_draft(tx, budget)
-    values = _values(budget)
-    names = ("mode", "warn_percents")
-    tx.run("budget_finish", **_key(budget), **{name: values[name] for name in names})
+    tx.run("budget_close")
+    draft_key = _find_draft(tx, budget)
+    tx.run("budget_delete", **_key(budget))
+    tx.run("budget_insert", **_values(budget))
+    tx.run("window_move", **draft_key, made_id=budget.budget_id)
+    tx.run("budget_delete", **draft_key)
     return budget
 
 
@@ -131,7 +138,9 @@ def delete(tx: Tx, tenant_id: str, budget_id: str) -> None:
         NotFound: If there is none.
     """
     tx.run("budget_close")
-    if not tx.rows("budget_delete", tenant_id=tenant_id, budget_id=budget_id):
+    names = (budget_id, budget_id + _UNMADE)
+    found = [tx.rows("budget_delete", tenant_id=tenant_id, budget_id=name) for name in names]
+    if not any(found):
         raise _not_found(budget_id)
 
 
@@ -188,9 +197,7 @@ def list_states(
 def end_holds(tx: Tx, tenant_id: str, call_ids: Sequence[str], state: str, now_us: int) -> None:
     """Let go of holds; those that have ended before stay as they are."""
     keys = sorted({(tenant_id, call_id) for call_id in call_ids})
-    holds, _, found = tx.look_up(
-        ("hold_find", keys), ("budget_share", [()]), ("budget_find", [(tenant_id,)])
-    )
+    holds, _, found = tx.look_up(("hold_find", keys), _SHARE, ("budget_find", [(tenant_id,)]))
     accounts = Accounts(tx, budgets_of(found), holds_of(holds))
     accounts.lock()
     for key in keys:
@@ -270,11 +277,17 @@ def _find(tx: Tx, budget: Budget) -> Budget | None:
     return find(tx, budget.tenant_id, budget.budget_id)
 
 
-def _check_draft(tx: Tx, budget: Budget) -> None:
-    row = one(tx, "budget_get", **_key(budget))
-    known = budget_of(row) if row else None
-    if known is None or (known.mode, known.created_at_us) != (DRAFT, budget.created_at_us):
+def _draft_of(budget: Budget) -> Budget:
+    return replace(budget, budget_id=budget.budget_id + _UNMADE, mode=DRAFT, warn_percents=())
+
+
+def _find_draft(tx: Tx, budget: Budget) -> dict[str, str]:
+    """Return the key of a budget's draft, if nobody has put another in its place."""
+    key = _key(_draft_of(budget))
+    row = one(tx, "budget_get", **key)
+    if row is None or budget_of(row) != _draft_of(budget):
         raise Conflict("the budget was put or removed meanwhile", code="budget_replaced")
+    return key
 
 
 def _key(budget: Budget) -> dict[str, str]:

@@ -29,11 +29,6 @@ UPDATE budgets SET limit_amount = :limit_amount, mode = :mode, warn_percents = :
     updated_at_us = :updated_at_us
 WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
 
--- name: budget_finish
--- A budget that is ready: until then it counts, and nothing else.
-UPDATE budgets SET mode = :mode, warn_percents = :warn_percents
-WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
-
 -- name: budget_delete
 -- A budget with its windows.
 DELETE FROM budgets WHERE tenant_id = :tenant_id AND budget_id = :budget_id
@@ -94,6 +89,11 @@ SELECT count(*) FROM budget_windows WHERE tenant_id = :tenant_id;
 -- Under another limit no threshold of the present window has been told yet.
 UPDATE budget_windows SET warned_percent = 0
 WHERE tenant_id = :tenant_id AND budget_id = :budget_id AND start_us = :start_us;
+
+-- name: window_move
+-- The windows of a draft become those of the budget that it was of.
+UPDATE budget_windows SET budget_id = :made_id
+WHERE tenant_id = :tenant_id AND budget_id = :budget_id;
 
 -- name: window_raise
 -- Add what was spent before a budget to what it counted since, as far as a column has room.
