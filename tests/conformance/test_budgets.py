@@ -11,6 +11,7 @@ import pytest
 from hansard import Conflict, LimitReached, NotFound
 from hansard.compose import open_database
 from hansard.core.actors import Actor
+from hansard.core.usage import TOTAL_MAX
 from hansard.service.sessions import DatabaseSessions
 from tests.ledgers import Clock, find_hold, held_and_spent, limit, settle, take
 from tests.places import Place
@@ -105,6 +106,24 @@ async def test_observed_budget_admits_and_counts(books: DatabaseSessions) -> Non
     await limit(books, 1, mode="observe")
     await take(books, "c", 5)
     assert await held_and_spent(books) == (5, 0)
+
+
+async def test_observed_budget_admits_whatever_a_column_can_hold(books: DatabaseSessions) -> None:
+    """Absurd calls are nobody else's trouble, and are let go of exactly."""
+    absurd = {"output_tokens": 2**62, "output_pico_per_token": 10**9}
+    assert not (await take(books, "before", 1, **absurd)).is_budgeted
+    await limit(books, 10, mode="observe")
+    await limit(books, 10, "t", mode="observe", unit="tokens")
+    for call_id in ("absurd", "full"):
+        await take(books, call_id, 1, **absurd)
+    await take(books, "small", 1, fixed_tokens=1)
+    assert await held_and_spent(books) == (TOTAL_MAX, 0)
+    assert await held_and_spent(books, budget_id="t") == (TOTAL_MAX, 0)
+    await books.release_holds(["absurd"])
+    await settle(books, "full", 3)
+    await take(books, "last", 1)
+    assert await held_and_spent(books) == (1, 3)
+    assert (await books.verify_ledger()).drifts == ()
 
 
 async def test_tokens_may_be_limited_too(books: DatabaseSessions) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hansard.core.errors import InvalidInput
+from hansard.core.usage import TOKENS_MAX
 from hansard.runtime.agents.chat_requests import (
     IMAGE_TOKENS_BOUND,
     output_limit,
@@ -60,6 +61,13 @@ def test_odd_request_has_a_plan(body: dict[str, Any]) -> None:
 )
 def test_limit_of_the_request_is_planned(body: dict[str, Any], planned: int | None) -> None:
     assert plan_call(body, 1, "").output_tokens == planned
+
+
+def test_choices_share_the_most_that_a_call_can_be() -> None:
+    for name in ("max_tokens", "max_completion_tokens"):
+        assert plan_call({name: TOKENS_MAX // 8, "n": 8}, 1, "").output_tokens == TOKENS_MAX
+        with pytest.raises(InvalidInput, match=f"{name} must be a whole number from 1 to"):
+            plan_call({name: TOKENS_MAX // 8 + 1, "n": 8}, 1, "")
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,8 @@ class Accounts:
         output_tokens = _fit(hold, applying)
         debits, warnings = [], []
         for key, state in applying:
-            amount = hold.amount(state.budget.unit, output_tokens) or 0
+            room = TOTAL_MAX - state.held  # a limit is never above it: only what is observed
+            amount = min(hold.amount(state.budget.unit, output_tokens) or 0, room)
             debits.append(Debit(key, amount, state.budget.created_at_us))
             warnings += self._move(key, state.budget, job.at_us, held=amount)
         self._taken.append(_hold_row(job, subjects, output_tokens, _write_debits(debits)))
@@ -374,6 +375,7 @@ def _warning(budget: Budget, key: WindowKey, percent: int, used: int, at_us: int
 
 def _hold_row(job: AdmissionJob, subjects: Subjects, output_tokens: int, debits: str) -> Row:
     hold = job.hold
+    amount = hold.amount("usd", output_tokens)
     return (
         job.actor.tenant_id,
         hold.call_id,
@@ -384,8 +386,8 @@ def _hold_row(job: AdmissionJob, subjects: Subjects, output_tokens: int, debits:
         subjects.key or None,
         hold.provider,
         hold.model_asked,
-        hold.amount("usd", output_tokens),
-        hold.fixed_tokens + output_tokens,
+        None if amount is None else min(amount, TOTAL_MAX),
+        min(hold.fixed_tokens + output_tokens, TOTAL_MAX),
         debits,
         job.at_us,
         hold.expires_at_us,

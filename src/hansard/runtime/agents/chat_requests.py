@@ -27,11 +27,12 @@ def plan_call(body: dict[str, Any], size_bytes: int, provider: str) -> CallPlan:
     """Say what a request, so large as JSON, asks for at most.
 
     Raises:
-        InvalidInput: ``invalid_limit``, if it sets a bound that is none.
+        InvalidInput: ``invalid_limit``, if it sets a bound that is none, or all its choices
+            together may be more than a call can be.
     """
     _check_count(body, "n", CHOICES_MAX)
     for name in _LIMITS:
-        _check_count(body, name, TOKENS_MAX)
+        _check_count(body, name, TOKENS_MAX // _choices(body))
     text_bytes, media_tokens = size_bytes, 0
     for inline_bytes, tokens in _media(body):
         text_bytes -= inline_bytes
