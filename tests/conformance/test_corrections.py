@@ -218,13 +218,19 @@ def seal(document: dict[str, Any]) -> bytes:
 
 
 async def test_corrections_travel(record: SessionService) -> None:
+    """Also under the ids that they once had."""
     document = await correct(record)
+    (reversal,) = [entry for entry in document["usage"] if entry["reverses"]]
+    reversal["event_id"] = "c1.reversed"
     report = await record.import_session(seal(document))
     arrived = await record.usage(report.sessions[0].session_id)
     assert arrived.totals == (await record.usage("s")).totals
+    again = b"".join([piece async for piece in record.export_session(arrived.session_id)])
+    ids = {entry["event_id"] for entry in json.loads(again)["usage"]}
+    assert ids == {"c1", "c1~", "c2"}
 
 
-@pytest.mark.parametrize("change", ["absent", "other", "elsewhen", "of another", "renamed"])
+@pytest.mark.parametrize("change", ["absent", "other", "elsewhen", "of another"])
 async def test_document_takes_back_only_what_it_brings(record: SessionService, change: str) -> None:
     document = await correct(record)
     usage = {entry["event_id"]: entry for entry in document["usage"]}
@@ -235,10 +241,8 @@ async def test_document_takes_back_only_what_it_brings(record: SessionService, c
             usage["c1~"]["cost_usd"] = "-700"
         case "elsewhen":
             usage["c1"]["recorded_at"] = "1990-01-01T00:00:00.000000Z"
-        case "of another":
-            usage["c1"]["model"] = "another"
         case _:
-            usage["c1~"]["event_id"] = "c9"
+            usage["c1"]["model"] = "another"
     document["usage"] = list(usage.values())
     with pytest.raises(InvalidInput):
         await record.import_session(seal(document))

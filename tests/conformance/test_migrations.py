@@ -27,6 +27,7 @@ MADE_BEFORE = {"hourly_usage": " WHERE lane >= 0"}
 """Which rows of a table there were from the first; a migration makes the others."""
 PROCESSES = 20
 BEFORE_THE_LEDGER = 3
+BEFORE_WHOLE_HOURS = 10
 PARENTS = ("sessions", "budgets")
 BEFORE = {"cost_nanousd": 0}
 """What stood where there is now NULL."""
@@ -158,6 +159,26 @@ async def test_ledger_of_before_adds_up(place: Place, empty: Place) -> None:
         ("helper", "provider_cost"),
         ("helper", "provider_cost"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("place", "empty_url"), [("sqlite", "sqlite"), ("postgres", "postgres")], indirect=True
+)
+async def test_call_that_was_corrected_before_is_not_corrected_again(
+    place: Place, empty: Place
+) -> None:
+    async with hansard.open(place.url) as record:
+        await record.append_turn("s", [], usage=[call("c", cost_nanousd=5)], create=True)
+        await record.update_token_usage("s", event_id="d", corrects="c", cost_nanousd=3)
+    place.execute("UPDATE usage_entries SET event_id = 'c.reversed' WHERE event_id = 'c~'")
+    migrate_to(empty, BEFORE_WHOLE_HOURS)
+    carry_rows(place, empty)
+    async with open_database(empty.url) as after:
+        with pytest.raises(Conflict) as caught:
+            await after.update_token_usage("s", event_id="e", corrects="c", cost_nanousd=2)
+        assert caught.value.code == "usage_conflict"
+        assert (await after.usage("s")).totals.cost_nanousd == 3
+        assert (await after.verify_ledger()).drifts == ()
 
 
 def carry_rows(source: Place, target: Place) -> None:

@@ -191,20 +191,21 @@ def check_document_turn(turn: DocumentTurn, message_count: int) -> DocumentTurn:
 
 
 def check_document_usage(entry: UsageEntry) -> UsageEntry:
-    """Return a document's usage entry, with its confidence, if the record can hold it."""
+    """Return a document's usage entry, with its confidence, if the record can hold it.
+
+    What takes an entry back is named for that, whatever it was called where it comes from.
+    """
+    event_id = entry.event_id
     if entry.turn_id is not None:
         check_id(entry.turn_id, "turn_id")
     if entry.reverses is None:
-        check_usage(entry, entry.event_id, is_hindsight=True)
+        check_usage(entry, event_id, is_hindsight=True)
     else:
-        if entry.event_id != reversed_id(check_id(entry.reverses, "reverses")):
-            raise InvalidInput(
-                "what takes an entry back has an id of its own making", code="invalid_usage"
-            )
+        event_id = reversed_id(check_id(entry.reverses, "reverses"))
         reversed_entry = structs.replace(reversal_of(entry), event_id=entry.reverses)
         check_usage(reversed_entry, "", is_hindsight=True)
     told = "provider_usage" if entry.cost_nanousd is None else "provider_cost"
-    return structs.replace(entry, confidence=entry.confidence or told)
+    return structs.replace(entry, event_id=event_id, confidence=entry.confidence or told)
 
 
 def check_lineage(parents: Mapping[str, str | None]) -> None:
