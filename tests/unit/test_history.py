@@ -71,6 +71,8 @@ OTHER_WORDS = [
             "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}],
         },
     ),
+    (says(" x\n"), says("x")),
+    (user("x "), {"role": "user", "content": [{"type": "text", "text": "\tx"}]}),
     (
         {"role": "assistant", "content": "x", "annotations": [{"url": "u"}], "reasoning": "r"},
         {"role": "assistant", "content": "x"},
@@ -144,6 +146,12 @@ def test_what_was_edited_before_an_answer_is_not_new() -> None:
     assert relate(HELD[:2], [other, user("1")]) == Relation(keeps_history=True, new_from=2)
     assert relate([*HELD, user("3")], [other, *HELD[1:], user("3")]).new_from == 6
     assert relate([*HELD, user("3")], [other, *HELD[1:], user("4")]).new_from == 5
+
+
+def test_way_from_the_middle_begins_where_it_parts_although_an_answer_came_twice() -> None:
+    held = [user("1"), says("yes"), user("2"), says("yes"), says("no")]
+    sent = [*held[:3], user("4")]
+    assert relate(held, sent) == Relation(keeps_history=True, new_from=3)
 
 
 def test_whole_history_is_not_cut_at_an_answer_that_comes_twice() -> None:

@@ -9,13 +9,13 @@
 
 A is an answer, which a client seldom changes; P is the beginning that both share, whatever
 their instructions. Messages are compared in a form in which clients do not differ: ``null`` and
-nothing are the same, and so are a text and its only part. Decision record 16 has the reasons.
+nothing are the same, and so are a text, that text trimmed, and a message's only part. Decision
+record 16 has the reasons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from hansard.core import strict_json
@@ -83,15 +83,8 @@ def find_new(end: Sequence[Body], count: int, sent: Sequence[Body]) -> int | Non
     Returns:
         None if the answer is not among ``end``, or was not sent back.
     """
-    place = max((place for place, each in enumerate(end) if _is_answer(each)), default=None)
-    if place is None:
-        return None
-    answer, stands_at = _form(end[place]), count - len(end) + place
-    for found in chain(range(stands_at, len(sent))[:1], reversed(range(len(sent)))):
-        if _is_answer(sent[found]) and _form(sent[found]) == answer:
-            rest, new = (list(map(_form, each)) for each in (end[place + 1 :], sent[found + 1 :]))
-            return found + 1 + _already_asked(rest, new)
-    return None
+    held, given = list(map(_form, end)), list(map(_form, sent))
+    return _after_answer(held, given, before=count - len(end), last_only=True)
 
 
 def relate(held: Sequence[Body], sent: Sequence[Body], way: str = "auto") -> Relation:
@@ -109,13 +102,15 @@ def relate(held: Sequence[Body], sent: Sequence[Body], way: str = "auto") -> Rel
     check_way(way)
     if not held:
         return Relation(keeps_history=True, new_from=0)
-    if way != "new" and (new_from := find_new(held, len(held), sent)) is not None:
-        return Relation(keeps_history=True, new_from=new_from)
     ours, theirs = list(map(_form, held)), list(map(_form, sent))
-    shared = _shared_beginning(ours, theirs)
-    if way == "full" or (way != "new" and _is_kept(ours, theirs, shared)):
-        new_from = max(shared.sent, _after_answer(ours, theirs))
-        return Relation(keeps_history=True, new_from=new_from)
+    if way != "new":
+        new_from = _after_answer(ours, theirs, last_only=True)
+        shared = _shared_beginning(ours, theirs)
+        if new_from is None and (way == "full" or _is_kept(ours, theirs, shared)):
+            # the same answer may have been given twice: it is not gone back to the earlier one
+            new_from = max(shared.sent, _after_answer(ours, theirs) or 0)
+        if new_from is not None:
+            return Relation(keeps_history=True, new_from=new_from)
     new_from = _first_new(ours, theirs)
     if way == "retry" and new_from < len(theirs):
         asked = _without_answer(ours)
@@ -168,14 +163,12 @@ def _form(message: Body) -> _Form:
 
 
 def _content(content: Any) -> Any:
-    """Content with its parts as they are compared; one text alone is that text."""
-    if not isinstance(content, list):
-        return content
-    parts = [_said(part) for part in content]
+    """Content with its parts as they are compared; one text alone is that text, trimmed."""
+    parts = [_said(part) for part in content] if isinstance(content, list) else content
     match parts:
         case [{"type": "text", "text": str(text), **rest}] if not rest:
-            return text
-    return parts
+            return text.strip()
+    return parts.strip() if isinstance(parts, str) else parts
 
 
 def _call(call: Any) -> Any:
@@ -240,13 +233,23 @@ def _is_kept(held: Sequence[_Form], sent: Sequence[_Form], shared: _Shared) -> b
     )
 
 
-def _after_answer(held: Sequence[_Form], sent: Sequence[_Form]) -> int:
-    """Where what is new begins after the latest answer that was sent back; 0 if none was."""
+def _after_answer(
+    held: Sequence[_Form], sent: Sequence[_Form], *, before: int = 0, last_only: bool = False
+) -> int | None:
+    """Where what is new begins after the latest answer that was sent back; None if none was.
+
+    Of an answer that was sent twice, the one counts that stands where it is stored, or else the
+    later one. ``before`` messages are stored before ``held``.
+    """
     places = {form: place for place, form in enumerate(sent) if form.role == "assistant"}
-    for place in reversed(range(len(held))):
-        if (found := places.get(held[place])) is not None:
+    answers = [place for place, form in enumerate(held) if form.role == "assistant"]
+    for place in answers[-1:] if last_only else reversed(answers):
+        stands_at = before + place
+        is_in_place = sent[stands_at : stands_at + 1] == [held[place]]
+        found = stands_at if is_in_place else places.get(held[place])
+        if found is not None:
             return found + 1 + _already_asked(held[place + 1 :], sent[found + 1 :])
-    return 0
+    return None
 
 
 def _already_asked(held: Sequence[_Form], sent: Sequence[_Form]) -> int:
@@ -283,7 +286,3 @@ def _instructions(forms: Sequence[_Form]) -> Sequence[_Form]:
     while count < len(forms) and forms[count].role in _INSTRUCTIONS:
         count += 1
     return forms[:count]
-
-
-def _is_answer(message: Body) -> bool:
-    return message.get("role") == "assistant"
