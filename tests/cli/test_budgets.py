@@ -175,10 +175,12 @@ def test_hold_is_listed_and_resolved_by_its_cost(engine: Shell) -> None:
 def test_hold_is_written_off(engine: Shell) -> None:
     engine("budget", "set", "tenant", "--limit", "1", "--id", "b")
     take_hold(engine, "call-1", NANO // 2)
-    assert engine("budget", "resolve", "call-1", "--written-off").stdout == "written_off call-1\n"
+    take_hold(engine, "call-2", NANO // 2)
+    written_off = engine("budget", "resolve", "call-1", "call-2", "--written-off").stdout
+    assert written_off == "written_off call-1\nwritten_off call-2\n"
     assert state(engine, "b")["remaining"] == "1"
-    (hold,) = engine("budget", "holds", "--state", "written_off", "--json").lines()
-    assert hold["ended_at"] is not None
+    holds = engine("budget", "holds", "--state", "written_off", "--json").lines()
+    assert [hold["ended_at"] is not None for hold in holds] == [True, True]
 
 
 def test_tokens_of_a_resolved_call_are_priced(engine: Shell) -> None:
@@ -188,7 +190,7 @@ def test_tokens_of_a_resolved_call_are_priced(engine: Shell) -> None:
     assert state(engine, "b")["spent"] == "0.0075"
 
 
-@pytest.mark.parametrize("options", [(), ("--cost", "1", "--written-off")])
+@pytest.mark.parametrize("options", [(), ("--cost", "1", "--written-off"), ("c", "--cost", "1")])
 def test_one_resolution_must_be_said(local: Shell, options: tuple[str, ...]) -> None:
     local("budget", "resolve", "call-1", *options, code=2)
 

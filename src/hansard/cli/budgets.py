@@ -204,17 +204,17 @@ def holds(given: Settings, *, state: str, count: int, as_json: bool) -> None:
 
 @budget.command(cls=RecordCommand)
 @takes_settings()
-@click.argument("call_id", metavar="CALL")
+@click.argument("call_ids", metavar="CALL...", nargs=-1, required=True)
 @click.option("--cost", help="What it cost, in dollars, as its provider says.")
 @click.option("--input-tokens", type=click.IntRange(0), default=0, help="What was sent.")
 @click.option("--output-tokens", type=click.IntRange(0), default=0, help="What came back.")
 @click.option("--model", default="", help="The model that answered, if not the one asked.")
-@click.option("--written-off", is_flag=True, help="It cost nothing.")
+@click.option("--written-off", is_flag=True, help="It cost nothing; also of many calls.")
 @as_json
 def resolve(
     given: Settings,
     *,
-    call_id: str,
+    call_ids: tuple[str, ...],
     cost: str | None,
     input_tokens: int,
     output_tokens: int,
@@ -224,17 +224,25 @@ def resolve(
 ) -> None:
     """Say what became of a call: what it used, or that it cost nothing.
 
-    Tokens without --cost are priced by the table. With --json: one object.
+    Tokens without --cost are priced by the table. Of many calls, the first that cannot be
+    resolved ends the command. With --json: one object per line.
     """
     if written_off is (cost is not None or input_tokens + output_tokens > 0):
         raise click.UsageError("give --cost or tokens, or --written-off")
-    usage = None if written_off else _usage(call_id, cost, input_tokens, output_tokens, model)
-    _run(given, lambda record: record.resolve_hold(call_id, usage))
+    if len(call_ids) > 1 and not written_off:
+        raise click.UsageError("what was used is said of one call")
     state = "written_off" if written_off else "settled"
-    if as_json:
-        payloads.write({"call_id": call_id, "state": state})
-    else:
-        click.echo(f"{state} {call_id}")
+    usage = None if written_off else _usage(call_ids[0], cost, input_tokens, output_tokens, model)
+
+    async def act(record: DatabaseSessions) -> None:
+        for call_id in call_ids:
+            await record.resolve_hold(call_id, usage)
+            if as_json:
+                payloads.write({"call_id": call_id, "state": state})
+            else:
+                click.echo(f"{state} {call_id}")
+
+    _run(given, act)
 
 
 def _run(given: Settings, act: Callable[[DatabaseSessions], Awaitable[T]]) -> T:
