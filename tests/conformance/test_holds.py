@@ -6,10 +6,15 @@ import pytest
 
 from hansard import Conflict, InvalidInput, LimitReached, NotFound, UsageTotals
 from hansard.core.actors import Actor
+from hansard.core.turns import check_usage_only
 from hansard.core.usage import NewUsage
 from hansard.service.sessions import DatabaseSessions
+from hansard.store.batches import batch
+from hansard.store.budgets import AdmissionJob
+from hansard.store.turns import Append
 from tests.ledgers import Clock, find_hold, held_and_spent, limit, settle, take
 from tests.places import Place
+from tests.samples import new_hold
 
 pytestmark = pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
 
@@ -124,6 +129,21 @@ async def test_turn_brings_no_session_back_that_was_there(books: DatabaseSession
     assert await held_and_spent(books) == (8, 0)
     await settle(books, "c", 3)
     assert await held_and_spent(books) == (0, 3)
+
+
+async def test_call_that_ends_in_the_batch_that_admits_it_holds_nothing(
+    books: DatabaseSessions,
+) -> None:
+    await limit(books, 10)
+    at_us, tenant_id = books.clock(), books.actor.tenant_id
+    call = check_usage_only({"event_id": "c", "cost_nanousd": 3}, clock=lambda: at_us)
+    items: list[Append | AdmissionJob] = [
+        AdmissionJob(books.actor, new_hold("c", 8), at_us),
+        Append(books.actor, (tenant_id, ""), call, holds=("c",), ended_at_us=at_us),
+    ]
+    await books.runner.write(lambda tx: batch(tx, items, sure=True, wait=True))
+    assert await held_and_spent(books) == (0, 3)
+    assert (await find_hold(books, "settled")).is_counted
 
 
 async def test_hold_that_has_ended_is_not_resolved(books: DatabaseSessions) -> None:

@@ -74,7 +74,7 @@ class UsageAnswer(Struct):
 
 
 class UsageAdded(Struct):
-    """A session's totals with the call in them."""
+    """A session's totals with the call in them; where there is none, what it added."""
 
     session_id: str
     usage: Totals

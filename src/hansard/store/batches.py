@@ -78,8 +78,8 @@ class _Batch:
     def run(self) -> Gathered:
         self._lock_windows()
         outcomes = [self._outcome(item) for item in self.items]
+        self.tx.many(self.accounts.new_holds())  # one of them may have ended since
         self.tx.many(*self.recording.writes(), *self.accounts.writes())
-        self.tx.many(self.accounts.new_holds())
         return Gathered(outcomes, self._tally(outcomes), self.recording.used)
 
     def _tally(self, outcomes: Sequence[Outcome]) -> Counter[str]:

@@ -195,7 +195,8 @@ class Accounts:
             debits.append(Debit(key, amount, state.budget.created_at_us))
             warnings += self._move(key, state.budget, job.at_us, held=amount)
         self._taken.append(_hold_row(job, subjects, output_tokens, _write_debits(debits)))
-        self._holds[tenant_id, hold.call_id] = KnownHold(subjects, job.at_us, "open")
+        known = KnownHold(subjects, job.at_us, "open", debits=tuple(debits))
+        self._holds[tenant_id, hold.call_id] = known
         return Admission(
             call_id=hold.call_id,
             is_budgeted=bool(applying),
