@@ -220,7 +220,7 @@ FROM usage_entries
 WHERE tenant_id = :tenant_id AND kind = 'call' AND recorded_at_us >= :start_us
 AND (recorded_at_us < :from_us OR recorded_at_us >= :until_us) -- if cut
 AND session_id IN ( -- if cut
-    SELECT session_id FROM session_usage WHERE tenant_id = :tenant_id -- if cut
+    SELECT session_id FROM session_usage WHERE tenant_id = :tenant_id AND lane > 0 -- if cut
         AND (hour_us >= :first_hour_us AND hour_us < :from_us OR hour_us >= :until_us) -- if cut
 ) -- if cut
 GROUP BY 1, 2;

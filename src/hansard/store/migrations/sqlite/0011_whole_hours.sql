@@ -12,7 +12,7 @@ FROM (
     SELECT tenant_id, hour_us, provider, model, owner, agent, key_id, lane, calls, input_tokens,
         cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nanousd,
         unpriced_calls,
-        max(abs(input_tokens), abs(output_tokens), abs(cost_nanousd)) > 1000000000000000 AS large
+        max(abs(input_tokens), abs(output_tokens), abs(cost_nanousd)) > 10000000000 AS large
     FROM hourly_usage
 ) AS parts
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
