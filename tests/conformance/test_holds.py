@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
 import pytest
 
 from hansard import Conflict, InvalidInput, LimitReached, NotFound, UsageTotals
@@ -31,6 +37,53 @@ async def test_expired_hold_stays_held(books: DatabaseSessions) -> None:
     await expired(books, 8)
     assert await held_and_spent(books) == (8, 0)
     assert (await find_hold(books, "unknown")).call_id == "c"
+
+
+async def test_hold_that_was_let_go_of_is_not_taken_later(books: DatabaseSessions) -> None:
+    """Others that are taken with it are."""
+    await limit(books, 10)
+    await books.release_holds(["c", "c"])
+    takes = [take(books, call_id, 3) for call_id in ("a", "c", "d")]
+    outcomes = await asyncio.gather(*takes, return_exceptions=True)
+    assert [getattr(outcome, "code", "") for outcome in outcomes] == ["", "hold_exists", ""]
+    assert await held_and_spent(books) == (6, 0)
+
+
+@contextmanager
+def windows_locked(place: Place) -> Iterator[None]:
+    """Another transaction, before which no hold can be taken."""
+    if place.dialect == "postgres":
+        with psycopg.connect(place.database_url) as other:
+            other.execute("SELECT FROM budget_windows FOR UPDATE")
+            yield
+    else:
+        path = place.database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+
+
+async def test_hold_that_is_taken_after_its_caller_gave_up_is_let_go_of(
+    books: DatabaseSessions, place: Place
+) -> None:
+    await limit(books, 10)
+    await take(books, "first", 1)
+    with windows_locked(place):
+        taking = asyncio.ensure_future(take(books, "c", 3))
+        if place.dialect == "postgres":
+            while not place.execute("SELECT pid FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.001)
+        else:
+            await asyncio.sleep(0)
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+        releasing = asyncio.ensure_future(books.release_holds(["c"]))
+        if place.dialect == "postgres":
+            await releasing  # it waits for no window
+    await releasing
+    await take(books, "last", 1)  # behind all that came before it
+    assert await held_and_spent(books) == (2, 0)
 
 
 async def test_hold_does_not_expire_before_its_time(books: DatabaseSessions) -> None:

@@ -118,11 +118,9 @@ class Budgets(Turns):
         return receipt
 
     async def release_holds(self, call_ids: Sequence[str]) -> None:
-        """Let go of holds whose calls were certainly never made."""
+        """Let go of holds whose calls were certainly never made; none is taken for them later."""
         now_us, tenant_id = self.clock(), self.actor.tenant_id
-        await self.runner.write(
-            lambda tx: limits.end_holds(tx, tenant_id, call_ids, "released", now_us)
-        )
+        await self.runner.write(lambda tx: limits.release_holds(tx, tenant_id, call_ids, now_us))
 
     async def put_budget(
         self,

@@ -194,6 +194,17 @@ def list_states(
     ]
 
 
+def release_holds(tx: Tx, tenant_id: str, call_ids: Sequence[str], now_us: int) -> None:
+    """Let go of holds of calls that are never made.
+
+    One may be under way still: who asked for it has given up, and its transaction waits. So one
+    that is not there is released all the same, and can be taken no more.
+    """
+    rows = [(tenant_id, call_id, now_us, now_us, now_us) for call_id in sorted(set(call_ids))]
+    tx.many(("hold_bar", rows))
+    end_holds(tx, tenant_id, call_ids, "released", now_us)
+
+
 def end_holds(tx: Tx, tenant_id: str, call_ids: Sequence[str], state: str, now_us: int) -> None:
     """Let go of holds; those that have ended before stay as they are."""
     keys = sorted({(tenant_id, call_id) for call_id in call_ids})

@@ -114,6 +114,21 @@ FROM unnest(
     amount_nanousd, amount_tokens, debits, created_at_us, expires_at_us
 );
 
+-- name: hold_bar
+INSERT INTO holds (
+    tenant_id, call_id, session_id, provider, model_asked, amount_tokens, debits, state, overrun,
+    created_at_us, expires_at_us, ended_at_us
+)
+SELECT tenant_id, call_id, '', '', '', 0, '[]', 'released', FALSE, created_at_us, expires_at_us,
+    ended_at_us
+FROM unnest(
+    :tenant_id::text[], :call_id::text[], :created_at_us::bigint[], :expires_at_us::bigint[],
+    :ended_at_us::bigint[]
+) AS r(
+    tenant_id, call_id, created_at_us, expires_at_us, ended_at_us
+)
+ON CONFLICT (tenant_id, call_id) DO NOTHING;
+
 -- name: hold_end
 UPDATE holds AS h SET state = r.state, counted = r.counted, overrun = h.overrun OR r.overrun,
     debits = coalesce(r.debits, h.debits), ended_at_us = r.ended_at_us

@@ -132,6 +132,16 @@ INSERT INTO holds (
     :expires_at_us
 );
 
+-- name: hold_bar
+-- Holds that were let go of before they were taken, and now never are: the id is used up.
+INSERT INTO holds (
+    tenant_id, call_id, session_id, provider, model_asked, amount_tokens, debits, state, overrun,
+    created_at_us, expires_at_us, ended_at_us
+) VALUES (
+    :tenant_id, :call_id, '', '', '', 0, '[]', 'released', 0, :created_at_us, :expires_at_us,
+    :ended_at_us
+) ON CONFLICT (tenant_id, call_id) DO NOTHING;
+
 -- name: hold_end
 -- How holds ended, or what is still held of their calls; no debits: those that there are.
 UPDATE holds SET state = :state, counted = :counted, overrun = overrun OR :overrun,
