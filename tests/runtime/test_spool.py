@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hansard.core.errors import Conflict, HansardError, NotFound, Unavailable
-from hansard.runtime.spool import CRASHES_MAX, LANES_MAX, Spool
+from hansard.runtime.spool import CRASHES_MAX, LANES_MAX, LARGE_MAX, Spool
 from hansard.runtime.spool_folder import SpoolFolder
 from hansard.runtime.turn_records import TurnRecord, read_record, write_record
 from tests.runtime.chats import SILENT, turn
@@ -286,23 +286,59 @@ async def test_disk_that_takes_nothing_loses_nothing(
         hide(own)
         await spool.put(turn(1))
         assert (spool.waiting, spool.unwritten) == (1, 1)
-        assert not spool.is_full
+        assert not spool.is_full_for("acme")
         monkeypatch.setattr("hansard.runtime.spool.UNWRITTEN_BYTES_MAX", 1)
-        assert spool.is_full
+        assert spool.is_full_for("acme")
         hide(own, back=True)
     assert len(files(tmp_path)) == 1  # written at last, when it was closed
 
 
-@pytest.mark.parametrize("bound", ["RECORDS_MAX", "BYTES_MAX"])
+@pytest.mark.parametrize("bound", ["RECORDS_MAX", "BYTES_MAX", "TENANT_BYTES_MAX"])
 async def test_full_spool_says_so(
     tmp_path: Path, landing: Landing, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     monkeypatch.setattr(f"hansard.runtime.spool.{bound}", 1)
     landing.is_up = False
     async with opened(tmp_path, landing) as spool:
-        assert not spool.is_full
+        assert not spool.is_full_for("acme")
         await spool.put(turn(1))
-        assert spool.is_full
+        assert spool.is_full_for("acme")
+        assert spool.is_full_for("umbrella") == (bound != "TENANT_BYTES_MAX")
+        landing.is_up = True
+        assert await spool.flush()
+        assert not spool.is_full_for("acme")
+
+
+class Slow(Landing):
+    """A record that takes turns when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = 0
+        self.may_go_on = asyncio.Event()
+
+    async def land(self, record: TurnRecord) -> None:
+        self.begun += 1
+        await self.may_go_on.wait()
+        await super().land(record)
+
+
+async def test_few_large_turns_are_recorded_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hansard.runtime.spool.LARGE_BYTES", 1)
+    landing = Slow()
+    async with opened(tmp_path, landing) as spool:
+        for number in range(LARGE_MAX + 2):
+            await spool.put(turn(number, f"s{number}"))
+        flushing = asyncio.ensure_future(spool.flush())
+        while landing.begun < LARGE_MAX:
+            await asyncio.sleep(0)
+        for _ in range(1_000):  # for others to begin
+            await asyncio.sleep(0)
+        assert landing.begun == LARGE_MAX
+        landing.may_go_on.set()
+        assert await flushing
 
 
 async def test_folder_that_cannot_be_written_to_is_refused(

@@ -143,7 +143,7 @@ async def test_one_tenant_does_not_take_all_the_memory(
     async with chatting(record, tmp_path, agent, limits=limits) as chat:
         with pytest.raises(LimitReached) as refused:
             await chat.begin(asks(record, user("more"))).delivery.opened
-        assert (refused.value.code, refused.value.details["limit"]) == ("too_many_bytes", 500)
+        assert (refused.value.code, refused.value.details["limit"]) == ("history_too_long", 500)
         for _ in range(5):
             chat.begin(asks(acme))
         with pytest.raises(LimitReached) as refused:

@@ -22,7 +22,7 @@ from hansard.runtime.observers import Observer
 from hansard.runtime.patience import Patience
 from hansard.runtime.queues import SessionQueues
 from hansard.runtime.recorder import Recorder
-from hansard.runtime.room import Room, too_many_bytes, too_many_turns
+from hansard.runtime.room import Room, too_long, too_many_bytes, too_many_turns
 from hansard.runtime.spool import Spool
 from hansard.runtime.spool_folder import SpoolFolder
 from hansard.runtime.turns import Asked, Shared, Turn
@@ -110,8 +110,10 @@ class Chat:
             left_s=limits.left_s,
         )
         self._turns: dict[Turn, asyncio.Task[None]] = {}
-        self._places = Room(limits.turns, limits.turns_by_tenant, too_many_turns)
-        self._memory = Room(limits.size_bytes, limits.size_bytes_by_tenant, too_many_bytes)
+        turns, turns_by_tenant = limits.turns, limits.turns_by_tenant
+        self._places = Room(turns, turns_by_tenant, too_many_turns, too_many_turns)
+        size, size_by_tenant = limits.size_bytes, limits.size_bytes_by_tenant
+        self._memory = Room(size, size_by_tenant, too_many_bytes, too_long)
         self._is_draining = False
         self._stack = AsyncExitStack()
         self._group = asyncio.TaskGroup()
@@ -155,13 +157,13 @@ class Chat:
         """Begin a turn.
 
         Raises:
-            LimitReached: ``too_many_turns`` or ``too_many_bytes``.
+            LimitReached: ``too_many_turns``, ``too_many_bytes`` or ``history_too_long``.
             Unavailable: If the server stops, or could not keep the turn.
         """
         tenant_id = asked.record.actor.tenant_id
         if self._is_draining:
             raise Unavailable("the server is about to stop", code="draining")
-        if self.spool.is_full:
+        if self.spool.is_full_for(tenant_id):
             raise Unavailable("too many turns wait to be recorded", code="spool_full")
         with ExitStack() as stack:
             stack.enter_context(self._places.taken(tenant_id, 1))

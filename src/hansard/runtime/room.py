@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from hansard.core.errors import LimitReached
 
 Take = Callable[[int], None]
+Refusal = Callable[[int], LimitReached]
 
 
 class Room:
@@ -16,12 +17,14 @@ class Room:
 
     Args:
         refusal: Makes the error of the limit that is reached.
+        final_refusal: Makes that of who wants more than there ever is for one.
     """
 
     def __init__(
-        self, limit: int, limit_by_tenant: int, refusal: Callable[[int], LimitReached]
+        self, limit: int, limit_by_tenant: int, refusal: Refusal, final_refusal: Refusal
     ) -> None:
         self._refusal = refusal
+        self._final_refusal = final_refusal
         self._limit = limit
         self._limit_by_tenant = limit_by_tenant
         self._taken = 0
@@ -38,6 +41,8 @@ class Room:
 
         def take(more: int) -> None:
             nonlocal held
+            if held + more > self._limit_by_tenant:
+                raise self._final_refusal(self._limit_by_tenant)
             self._check(self._taken + more, self._limit)
             self._check(self._by_tenant[tenant_id] + more, self._limit_by_tenant)
             self._taken += more
@@ -66,7 +71,16 @@ def too_many_turns(limit: int) -> LimitReached:
 
 
 def too_many_bytes(limit: int) -> LimitReached:
-    """Refuse a request, or the history that would go before it."""
+    """Refuse a request, or the history that would go before it, for now."""
     return LimitReached(
         f"turns under way hold up to {limit:,} bytes", code="too_many_bytes", limit=limit
+    )
+
+
+def too_long(limit: int) -> LimitReached:
+    """Refuse a request that is too large even if no other is under way."""
+    return LimitReached(
+        f"a request with its history takes up to {limit:,} bytes",
+        code="history_too_long",
+        limit=limit,
     )

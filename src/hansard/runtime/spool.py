@@ -13,9 +13,9 @@ in memory, and is counted. Nothing is dropped but what was said in a session tha
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -34,8 +34,11 @@ PAUSE_MAX_S: Final = 30.0
 ADOPT_S: Final = 60.0  # between two looks for what dead processes have left
 LANES_MAX: Final = 16  # sessions whose turns are recorded at the same time
 CRASHES_MAX: Final = 8  # of a turn, in ways that nobody foresaw; then it is refused
+LARGE_MAX: Final = 2  # turns of the size below that are read at the same time
+LARGE_BYTES: Final = 1024**2
 RECORDS_MAX: Final = 100_000  # that wait; with more, no new turn is begun
 BYTES_MAX: Final = 4 * 1024**3  # likewise
+TENANT_BYTES_MAX: Final = BYTES_MAX // 2  # likewise, for one tenant
 UNWRITTEN_MAX: Final = 1_000  # of them in memory alone, since the disk takes none
 UNWRITTEN_BYTES_MAX: Final = 256 * 1024**2  # likewise
 
@@ -71,11 +74,13 @@ class _Waiting:
     """One turn: the file that it lies in, or what is still to be written there.
 
     Attributes:
+        tenant_id: Whose; empty of a file that nobody could read.
         fate: Once it is not ``LATER``, only the file is left to go.
         code: Why it is put aside.
     """
 
     size_bytes: int
+    tenant_id: str = ""
     path: Path | None = None
     data: bytes | None = None
     crashes: int = 0
@@ -105,7 +110,8 @@ class Spool:
 
     def __init__(self, folder: SpoolFolder, landing: Landing, log: FilteringBoundLogger) -> None:
         self.waiting = self.refused = 0
-        self._waiting_bytes = 0
+        self._bytes_by_tenant: Counter[str] = Counter()
+        self._large = asyncio.Semaphore(LARGE_MAX)
         self._unwritten: set[_Waiting] = set()
         self._folder = folder
         self._landing = landing
@@ -143,12 +149,12 @@ class Spool:
         """How many of those that wait the disk did not take."""
         return len(self._unwritten)
 
-    @property
-    def is_full(self) -> bool:
+    def is_full_for(self, tenant_id: str) -> bool:
         """Whether to begin no new turn, since there may be no place to put it."""
         return (
             self.waiting >= RECORDS_MAX
-            or self._waiting_bytes >= BYTES_MAX
+            or self._bytes_by_tenant[tenant_id] >= TENANT_BYTES_MAX
+            or self._bytes_by_tenant.total() >= BYTES_MAX
             or self.unwritten >= UNWRITTEN_MAX
             or sum(turn.size_bytes for turn in self._unwritten) >= UNWRITTEN_BYTES_MAX
         )
@@ -160,7 +166,7 @@ class Spool:
     async def put(self, record: TurnRecord) -> None:
         """Keep a turn; it is on disk when this returns, if the disk takes it."""
         data = await asyncio.to_thread(write_record, record)
-        turn = _Waiting(len(data), data=data)
+        turn = _Waiting(len(data), record.actor.tenant_id, data=data)
         await self._write(turn)  # before it can be recorded, and its file be forgotten
         self._append(self._lane_of(record), turn)
         self._log.warning("spool.kept", turn_id=record.turn_id, waiting=self.waiting)
@@ -219,12 +225,13 @@ class Spool:
         """Record the first turn of a lane, or put it aside; False if it has to wait."""
         turn = turns[0]
         if turn.fate is _Fate.LATER:
-            turn.fate = await self._land_one(turn)
+            async with self._large if turn.size_bytes >= LARGE_BYTES else nullcontext():
+                turn.fate = await self._land_one(turn)
         if turn.fate is _Fate.LATER or not await self._clear(turn):
             return False
         turns.popleft()
         self.waiting -= 1
-        self._waiting_bytes -= turn.size_bytes
+        self._bytes_by_tenant -= Counter({turn.tenant_id: turn.size_bytes})
         self._unwritten.discard(turn)
         return True
 
@@ -322,10 +329,11 @@ class Spool:
     async def _take_over(self, paths: Sequence[Path]) -> None:
         """Put files into their lanes; one that is no turn is found out when its time comes."""
         for path in paths:
-            turn = _Waiting(0, path)
+            turn = _Waiting(0, path=path)
             try:
                 turn.size_bytes = await asyncio.to_thread(self._folder.size_bytes, path)
-                lane = self._lane_of(await asyncio.to_thread(_read, self._folder, turn))
+                record = await asyncio.to_thread(_read, self._folder, turn)
+                turn.tenant_id, lane = record.actor.tenant_id, self._lane_of(record)
             except (Corrupt, OSError):
                 lane = self._lanes.setdefault(str(path), _Lane())
             self._append(lane, turn)
@@ -338,7 +346,7 @@ class Spool:
     def _append(self, lane: _Lane, turn: _Waiting) -> None:
         lane.turns.append(turn)
         self.waiting += 1
-        self._waiting_bytes += turn.size_bytes
+        self._bytes_by_tenant[turn.tenant_id] += turn.size_bytes
         if turn.path is None:
             self._unwritten.add(turn)
         self._stirred.set()
