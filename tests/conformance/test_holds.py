@@ -13,7 +13,7 @@ import pytest
 from hansard import Conflict, InvalidInput, LimitReached, NotFound, UsageTotals
 from hansard.core.actors import Actor
 from hansard.core.turns import check_usage_only
-from hansard.core.usage import NewUsage
+from hansard.core.usage import TOTAL_MAX, NewUsage
 from hansard.service.sessions import DatabaseSessions
 from hansard.store.batches import batch
 from hansard.store.budgets import AdmissionJob
@@ -197,6 +197,16 @@ async def test_call_that_ends_in_the_batch_that_admits_it_holds_nothing(
     await books.runner.write(lambda tx: batch(tx, items, sure=True, wait=True))
     assert await held_and_spent(books) == (0, 3)
     assert (await find_hold(books, "settled")).is_counted
+
+
+async def test_window_that_is_full_stays_full(books: DatabaseSessions, place: Place) -> None:
+    """By how much more was spent than a column holds, nobody knows."""
+    await limit(books, TOTAL_MAX)
+    await settle(books, "c", 5)
+    place.execute(f"UPDATE budget_windows SET spent = {TOTAL_MAX}")
+    await books.update_token_usage("~", event_id="d", corrects="c", cost_nanousd=3)
+    assert await held_and_spent(books) == (0, TOTAL_MAX)
+    assert (await books.verify_ledger()).ok
 
 
 async def test_hold_that_has_ended_is_not_resolved(books: DatabaseSessions) -> None:

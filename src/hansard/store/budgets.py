@@ -319,7 +319,8 @@ class Accounts:
         """Move a window; return the thresholds that it crosses for the first time."""
         window = self._windows[key]
         window.held += held
-        window.spent = min(window.spent + spent, TOTAL_MAX)  # the provider has billed it
+        if window.spent < TOTAL_MAX:  # else it stays full: by how much more, nobody knows
+            window.spent = min(window.spent + spent, TOTAL_MAX)  # the provider has billed it
         window.is_moved = True
         used = min(window.held + window.spent, TOTAL_MAX)
         crossed = [

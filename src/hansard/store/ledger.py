@@ -38,7 +38,8 @@ def _drifts_of_windows(tx: Tx, tenant_id: str) -> Iterator[Drift]:
         for row in limits.list_windows(tx, budget):
             key: WindowKey = row[:4]
             name = _name(key)
-            if excess := row[5] - min(spent.pop(key[2:], 0), TOTAL_MAX):
+            excess = row[5] - spent.pop(key[2:], 0)
+            if excess and row[5] < TOTAL_MAX:  # what was full once stays so
                 yield Drift("spent", name, excess)
             if excess := row[4] - held.pop(key, 0):
                 yield Drift("held", name, excess)
