@@ -65,8 +65,7 @@ class NewTurn(Struct, frozen=True, kw_only=True):
     @property
     def event_ids(self) -> list[str]:
         """Ids of all its model calls."""
-        ids = [charged.usage.event_id for charged in self.usage]
-        return ids if self.reversal is None else [*ids, self.reversal.event_id]
+        return [charged.usage.event_id for charged in self.usage]
 
     @property
     def usage_only(self) -> bool:

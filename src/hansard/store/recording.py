@@ -103,13 +103,14 @@ class Recording:
             NotFound: ``usage_not_found``, if there is no call to correct.
             InvalidInput: ``invalid_resolution``.
         """
-        fresh = [
-            PlacedCall(charged, *place_of(append, head, charged.usage.event_id, self._accounts))
-            for charged in append.turn.usage
-            if self._is_fresh(append, head, charged)
-        ]
-        if append.turn.reversal is not None:
-            self._check_correction(head, append.turn.reversal, fresh)
+        reversal = append.turn.reversal
+        fresh = []
+        for charged in append.turn.usage:
+            if self._is_fresh(append, head, charged):
+                place = place_of(append, head, charged.usage.event_id, self._accounts)
+                fresh.append(PlacedCall(charged, *place, reversal))
+        if reversal is not None:
+            self._check_correction(head, reversal, fresh)
         return fresh
 
     def _is_fresh(self, append: Append, head: Head, charged: ChargedUsage) -> bool:
@@ -148,12 +149,10 @@ class Recording:
 
     def _add(self, append: Append, head: Head, fresh: list[PlacedCall]) -> TurnReceipt:
         turn = append.turn
-        added = reduce(UsageTotals.plus, [call.charged.totals() for call in fresh], NO_USAGE)
-        if turn.reversal is not None:
-            added = added.plus(turn.reversal.totals())
+        added = reduce(UsageTotals.plus, [call.totals() for call in fresh], NO_USAGE)
         totals = head.usage.plus(added)
         self._settle(append, fresh)
-        self._count(append, head, fresh)
+        self._count(head.tenant_id, fresh)
         digests = chain(head.digest, [message.canonical for message in turn.messages])
         for seq, (message, digest) in enumerate(
             zip(turn.messages, digests, strict=True), head.message_count
@@ -175,42 +174,34 @@ class Recording:
 
     def _settle(self, append: Append, fresh: list[PlacedCall]) -> None:
         """End the holds of an append's calls; a correction may be what one waits for."""
-        reversal = append.turn.reversal
-        used = {
-            charged.usage.event_id if reversal is None else reversal.reverses: charged.totals()
-            for charged in [call.charged for call in fresh]
-        }
+        used = {call.settles: call.charged.totals() for call in fresh}
         for call_id in append.holds:
             key: HoldKey = (append.key[0], call_id)
             self._accounts.settle(key, used.get(call_id), append.ended_at_us)
 
-    def _count(self, append: Append, head: Head, fresh: list[PlacedCall]) -> None:
+    def _count(self, tenant_id: str, fresh: list[PlacedCall]) -> None:
         """Count calls in the budgets: a held one is not held and spent at once by now."""
-        reversal = append.turn.reversal
-        if reversal is not None:
-            account, at_us = place_of(append, head, reversal.event_id, self._accounts)
-            self._accounts.spend(head.tenant_id, account, reversal.totals(), at_us)
         for call in fresh:
-            totals = call.charged.totals()
-            self._accounts.spend(head.tenant_id, call.account, totals, call.at_us)
-            if reversal is None:
-                add_totals(self.used, (head.tenant_id, call.charged.usage.model), totals)
+            totals = call.totals()
+            self._accounts.spend(tenant_id, call.account, totals, call.at_us)
+            if call.reversal is None:
+                add_totals(self.used, (tenant_id, call.charged.usage.model), totals)
 
     def _add_usage(self, append: Append, head: Head, fresh: list[PlacedCall], told: str) -> None:
         turn, tenant_id = append.turn, head.tenant_id
         alone = told if turn.usage_only or not append.has_session else None
         for call in fresh:
-            given = call.charged.usage
-            self._usage.append(usage.row_of(tenant_id, call, turn.turn_id, receipt=alone))
-            known = Known(usage.as_given(call.charged), call.at_us, alone)
+            given, account, at_us = call.charged.usage, call.account, call.at_us
+            known = Known(usage.as_given(call.charged), at_us, alone)
             self._found.usage[(*head.key, given.event_id)] = known
-            self._sums.add(tenant_id, call.account, given, call.charged.totals(), call.at_us)
-        back = turn.reversal
-        if back is not None:
-            account, at_us = place_of(append, head, back.event_id, self._accounts)
-            self._found.usage[(*head.key, back.event_id)] = Known(back, at_us, None)
-            self._usage.append(usage.row_of_entry(tenant_id, account, back, kind=usage.KIND_CALL))
-            self._sums.add(tenant_id, account, back, back.totals(), at_us)
+            self._usage.append(usage.row_of(tenant_id, call, turn.turn_id, receipt=alone))
+            self._sums.add(tenant_id, account, given, call.charged.totals(), at_us)
+            back = call.reversal
+            if back is not None:
+                self._found.usage[(*head.key, back.event_id)] = Known(back, at_us, None)
+                row = usage.row_of_entry(tenant_id, account, back, kind=usage.KIND_CALL)
+                self._usage.append(row)
+                self._sums.add(tenant_id, account, back, back.totals(), at_us)
 
     def _add_turn(self, append: Append, head: Head, receipt: TurnReceipt, told: str) -> None:
         turn = append.turn

@@ -68,11 +68,25 @@ def entries_of(rows: Iterable[Row]) -> dict[tuple[str, str, str], Known]:
 
 
 class PlacedCall(Struct, frozen=True):
-    """A call that is to be counted: on whose account, and when."""
+    """A call that is to be counted: on whose account, when, and maybe in place of another."""
 
     charged: ChargedUsage
     account: Subjects
     at_us: int
+    reversal: UsageEntry | None
+
+    @property
+    def settles(self) -> str:
+        """The call whose hold ends with it: itself, or the one that it corrects."""
+        if self.reversal is None:
+            return self.charged.usage.event_id
+        assert self.reversal.reverses is not None
+        return self.reversal.reverses
+
+    def totals(self) -> UsageTotals:
+        """What it adds to totals, less what it takes back."""
+        totals = self.charged.totals()
+        return totals if self.reversal is None else totals.plus(self.reversal.totals())
 
 
 def as_given(charged: ChargedUsage) -> NewUsage:
