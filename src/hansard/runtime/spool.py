@@ -259,21 +259,20 @@ class Spool:
     async def _refuse(
         self, turn: _Waiting, record: TurnRecord | None, error: HansardError
     ) -> _Fate:
-        """Record what a turn cost that is never recorded as it is."""
+        """Record what a turn cost that is never recorded as it is; if that crashes, keep all."""
         turn.code = error.code
         if record is None:
             return _Fate.ASIDE
-        left: TurnRecord | None = record
         with Guard(self._log, "spool.unbilled", turn_id=record.turn_id):
             try:
                 left = await self._landing.refuse(record, error)
             except Unavailable:
                 return _Fate.LATER
-        if left is None:
-            self._log.info("spool.dropped", turn_id=record.turn_id, code=error.code)
-            return _Fate.DONE
-        is_kept = left is record or await self._rewrite(turn, left)
-        return _Fate.ASIDE if is_kept else _Fate.LATER
+            if left is None:
+                self._log.info("spool.dropped", turn_id=record.turn_id, code=error.code)
+                return _Fate.DONE
+            return _Fate.ASIDE if await self._rewrite(turn, left) else _Fate.LATER
+        return _Fate.ASIDE
 
     async def _clear(self, turn: _Waiting) -> bool:
         """Remove the file of a turn, or put it aside; False if the disk does not."""
