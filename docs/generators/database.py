@@ -31,7 +31,7 @@ _PURPOSES: Final = {
     "session_usage": "Sums of `usage_entries` by session and hour, kept in the transaction that "
     "adds an entry. `lane` 0 is of imports; writers that share no session have lanes of their own.",
     "hourly_usage": "The same by hour for the whole tenant: by owner, agent and key, and where "
-    "`lane` is negative of all together.",
+    "`lane` is negative of all together, which the view `whole_usage` shows.",
     "budgets": "One row for each limit. `subject` is `*` for each owner (agent, session, key) by "
     "itself.",
     "budget_windows": "What is held and spent of a budget in one window, by one subject.",

@@ -273,6 +273,12 @@ def test_expiry_looks_at_no_hold_that_has_ended(
         assert "holds_pending" in plan
 
 
+def test_report_of_a_tenant_looks_at_no_sum_of_a_part(sqlite: sqlite3.Connection) -> None:
+    query = load("sqlite")["report_of_tenant"]
+    rows = sqlite.execute(f"EXPLAIN QUERY PLAN {query.text}", dict.fromkeys(query.parameters))
+    assert "hourly_usage_whole (tenant_id=? AND hour_us>? AND hour_us<?)" in str(rows.fetchall())
+
+
 @pytest.mark.parametrize(("name", "options"), HOT, ids=label)
 def test_hot_query_uses_an_index_on_postgres(
     postgres: psycopg.Connection[Any], name: str, options: tuple[str, ...]

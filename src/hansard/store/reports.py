@@ -40,10 +40,11 @@ def make(tx: Tx, actor: Actor, query: ReportQuery) -> UsageReport:
             return make_report(query, actor.tenant_id, ())
         filters["owner"] = actor.owner
     first, second, *_ = (*[_STORED.get(group, group) for group in query.group_by], "")
-    is_whole = not {"agent", "owner"} & {*query.group_by, *filters}
+    asks_for_parts = {"agent", "owner"} & {*query.group_by, *filters}
+    by_hours = "report_by_hours" if asks_for_parts else "report_of_tenant"
     rows = tx.rows(
-        "report_by_sessions" if query.by_session else "report_by_hours",
-        [*filters, "whole" if is_whole else "parts"],
+        "report_by_sessions" if query.by_session else by_hours,
+        [*filters],
         tenant_id=actor.tenant_id,
         first=first,
         second=second,

@@ -45,8 +45,8 @@ FROM (
         SELECT hour_us || ' ' || provider || '/' || model,
             calls, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
             reasoning_tokens, cost_nanousd, unpriced_calls
-        FROM hourly_usage
-        WHERE tenant_id = :tenant_id AND lane < 0 AND :kind = 'whole_hour'
+        FROM whole_usage
+        WHERE tenant_id = :tenant_id AND :kind = 'whole_hour'
         UNION ALL
         SELECT
             CASE :kind WHEN 'session' THEN session_id
