@@ -2,11 +2,15 @@
 
     usage_entries --sum--> session_usage (session, hour, model, ...)
                   |-sum--> hourly_usage (hour, model, owner, agent, key)
-                  `-sum--> hourly_usage (hour, model; lane ~lane): of the whole tenant
+                  `-sum--> hourly_usage (hour, model), as whole_usage: of the whole tenant
 
 Sums are kept in the transaction that adds an entry. Nobody waits for another session: the
 rows of a session are written under its lock, and of the rows that sessions share every
-connection has its own ``lane``.
+connection has its own ``lane``:
+
+    0           imports, which move no budget
+    1, 2, ...   connections; a session, which is locked, has 1
+    ~lane < 0   the same of the whole tenant
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ from hansard.core.usage import (
 from hansard.store.database import ForRows, Row, Tx, one
 
 IMPORT_LANE: Final = 0
-"""Lane of imports, which move no budget and take long."""
+SESSION_LANE: Final = 1
 
 SHARED_MAX: Final = 10**10
 """Most of a count, so $10, in a sum that owners share: a column has room for 900 million such
@@ -164,7 +168,7 @@ class Sums:
         hour_us = at_us - at_us % HOUR_US
         model = (usage.provider, usage.model)
         whose = (account.owner, account.agent)
-        lane = min(self._lane, 1) if is_session_id(account.session) else self._lane
+        lane = min(self._lane, SESSION_LANE) if is_session_id(account.session) else self._lane
         session = (tenant_id, account.session, hour_us, *model, *whose, lane)
         add_totals(self._by_session, session, totals)
         hour = (tenant_id, hour_us, *model)
