@@ -14,7 +14,7 @@ class Drift:
     """A total that is not what the entries say.
 
     Attributes:
-        what: ``session``, ``session_hour``, ``hour``, ``spent`` or ``held``.
+        what: ``session``, ``session_hour``, ``hour``, ``whole_hour``, ``spent`` or ``held``.
         subject: Which one.
         excess: By how much the total is more than the entries say: totals of usage, or for
             ``spent`` and ``held`` an amount in the unit of the budget.
