@@ -110,7 +110,7 @@ class Recording:
                 place = place_of(append, head, charged.usage.event_id, self._accounts)
                 fresh.append(PlacedCall(charged, *place, reversal))
         if reversal is not None:
-            self._check_correction(head, reversal, fresh)
+            self._check_correction(append, head, reversal, is_fresh=bool(fresh))
         return fresh
 
     def _is_fresh(self, append: Append, head: Head, charged: ChargedUsage) -> bool:
@@ -130,21 +130,26 @@ class Recording:
             raise _other_call(event_id)
         return known is None
 
-    def _check_correction(self, head: Head, reversal: UsageEntry, fresh: list[PlacedCall]) -> None:
+    def _check_correction(
+        self, append: Append, head: Head, reversal: UsageEntry, *, is_fresh: bool
+    ) -> None:
         """Check that an entry is here still, and is taken back once: with its correction."""
+        (charged,) = append.turn.usage
         corrected = reversal.reverses or ""
         known = self._found.usage.get((*head.key, corrected))
         if known is None or known.at_us != reversal.recorded_at_us:
             raise usage.not_found(corrected)
-        if bool(fresh) == ((*head.key, reversal.event_id) in self._found.usage):
+        is_taken_back = (*head.key, reversal.event_id) in self._found.usage
+        if is_fresh and is_taken_back:
             raise Conflict(
-                f"event_id {corrected!r} was corrected before, or by another call",
+                f"event_id {corrected!r} was corrected before",
                 code="usage_conflict",
                 event_id=corrected,
             )
+        if not is_fresh and not is_taken_back:
+            raise _other_call(charged.usage.event_id)
         hold = self._accounts.find_hold((head.tenant_id, corrected))
-        is_unpriced = any(call.charged.cost_nanousd is None for call in fresh)
-        if is_unpriced and hold is not None and hold.debits:
+        if is_fresh and charged.cost_nanousd is None and hold is not None and hold.debits:
             raise InvalidInput("there is no price: say what it cost", code="invalid_resolution")
 
     def _add(self, append: Append, head: Head, fresh: list[PlacedCall]) -> TurnReceipt:
