@@ -42,13 +42,13 @@ def make_turns(session_ids: list[str]) -> list[Sent]:
     return [make_turn(rng, session_ids[n % len(session_ids)], f"turn-{n}") for n in range(COUNT)]
 
 
-async def test_turn_that_only_the_database_refuses_fails_alone(record_url: str) -> None:
+async def test_turn_that_only_the_database_refuses_fails_alone(empty_url: str) -> None:
     """The checks let it pass; the database finds it in the middle of the batch."""
-    place = Place(kind="", url=record_url, database_url=record_url)
+    place = Place(kind="", url=empty_url, database_url=empty_url)
     turns = make_turns(["a", "b", "c"])
     turns[BAD].messages.append(user("poison"))
     history = History()
-    async with open_database(record_url) as record:
+    async with open_database(empty_url) as record:
         for name in "abc":
             await record.create(session_id=name)
         place.execute(REFUSES[place.dialect])
@@ -60,10 +60,10 @@ async def test_turn_that_only_the_database_refuses_fails_alone(record_url: str) 
         await check_invariants(record, history)
 
 
-async def test_change_that_only_the_database_refuses_is_a_conflict(record_url: str) -> None:
+async def test_change_that_only_the_database_refuses_is_a_conflict(empty_url: str) -> None:
     """Also where it shares a transaction with others, behind a savepoint."""
-    place = Place(kind="", url=record_url, database_url=record_url)
-    async with open_database(record_url) as record:
+    place = Place(kind="", url=empty_url, database_url=empty_url)
+    async with open_database(empty_url) as record:
         await record.create(session_id="good")
         await record.create(session_id="bad")
         place.execute(REFUSES[place.dialect].replace("TRIGGER refuse", "TRIGGER again"))

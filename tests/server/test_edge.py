@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from starlette.routing import Route, Router
 
 from hansard.compose import open_database
 from hansard.core.errors import Corrupt, Unavailable
+from hansard.server import context, responder
 from hansard.server.app import create_app
 from hansard.server.auth import Everybody
 from hansard.server.calls import Call, Handler, Reply, Stream
@@ -225,6 +227,45 @@ async def test_stream_ends_when_the_client_leaves() -> None:
         async with httpx.AsyncClient() as client, client.stream("GET", f"{url}/it") as response:
             assert await anext(response.aiter_bytes()) == b"one"
         assert await asyncio.to_thread(ended.wait, 30)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_client_that_reads_nothing_is_left(
+    is_stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield bytes(2**20)
+            await asyncio.sleep(0)
+
+    async def handler(call: Call[Any, Any]) -> Reply | Stream:
+        return Stream(chunks(), b"text/plain") if is_stream else Reply(bytes(2**26))
+
+    monkeypatch.setattr(responder, "STALL_S", 0.1)
+    bench = Bench(handler)
+    with listening(bench.app) as url, socket.socket() as client:
+        client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        client.sendall(b"GET /it HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(60):
+            while not (answered := [event for event in bench.log if "status" in event]):
+                await asyncio.sleep(0.01)
+    assert [event["status"] for event in answered] == [499]
+
+
+async def test_answers_that_nobody_reads_take_no_more_than_their_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handler(call: Call[Any, Any]) -> Reply:
+        return Reply(bytes(2**21))
+
+    monkeypatch.setattr(context, "ANSWERS_BYTES", 3 * 2**20)
+    bench = Bench(handler)
+    async with client_of(bench.app) as client:
+        with bench.context.answers.taken("somebody", 2**20):
+            assert (await client.get("/it")).content == bytes(2**21)
+        with bench.context.answers.taken("somebody", 2**20 + 1):
+            refused = await client.get("/it")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_bytes")
 
 
 async def test_client_that_leaves_while_it_sends_is_not_answered() -> None:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
 
-from hansard.core.errors import Unavailable
+from hansard.core.errors import LimitReached, Unavailable
 from hansard.runtime.chat import Chat
+from hansard.runtime.room import Room
 from hansard.server.auth import Authenticator, Nobody
 from hansard.server.logs import Log
 from hansard.server.metrics import Metrics
@@ -18,12 +19,15 @@ from hansard.settings import Settings
 
 LARGE_AT_ONCE = 4  # large bodies in memory: each may be 64 MiB, and ten times that when parsed
 LARGE_WAIT_MAX_S = 20.0
+LARGE_ANSWER_BYTES = 2**20
+ANSWERS_BYTES = 2**29  # in memory while slow clients read them, half of it for one tenant
 
 
 class Context:
     """The record, the settings, and the few things that count or end.
 
     Attributes:
+        answers: What large answers take of the memory while they go out.
         authenticator: Set once the record is open, which holds the keys.
         openapi: The API's description as JSON; ``docs`` is the same as a page.
         is_local: Nobody is asked for credentials, so only this machine may call.
@@ -58,6 +62,7 @@ class Context:
         self.chat: Chat | None = None
         self.draining = False
         self.is_local = settings.access.auth == "none" and not settings.access.insecure
+        self.answers = Room(ANSWERS_BYTES, self.share_of(ANSWERS_BYTES), _too_much_is_read)
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._large_by_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -93,3 +98,11 @@ class Context:
     def share_of(self, places: int) -> int:
         """How many of some places one tenant may take."""
         return max(1, places // 2) if self._is_shared else places
+
+
+def _too_much_is_read(limit: int) -> LimitReached:
+    return LimitReached(
+        f"answers on their way hold up to {limit:,} bytes; read pages, or export",
+        code="too_many_bytes",
+        limit=limit,
+    )

@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
 from hansard.server.auth import check_local, check_single
-from hansard.server.calls import Call, Later, Reply
-from hansard.server.context import Context
+from hansard.server.calls import Call, Later, Stream
+from hansard.server.context import LARGE_ANSWER_BYTES, Context
 from hansard.server.endpoint import Endpoint
 from hansard.server.queries import QueryReader
 from hansard.server.requests import (
@@ -94,10 +94,13 @@ class Operation:
             reply = await endpoint.handler(call)
         if isinstance(reply, Later):
             reply = await reply.answer
-        if isinstance(reply, Reply):
+        if isinstance(reply, Stream):
+            await responder.stream(reply, endpoint.status)
+        elif len(reply.body) <= LARGE_ANSWER_BYTES:
             await responder.reply(reply, endpoint.status)
         else:
-            await responder.stream(reply, endpoint.status)
+            with context.answers.taken(record.actor.tenant_id, len(reply.body)):
+                await responder.reply(reply, endpoint.status)
 
     def _room(self, actor: Actor, headers: RequestHeaders) -> AbstractAsyncContextManager[None]:
         """Room for a large body; one that may be packed is as large as it can get."""
