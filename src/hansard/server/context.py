@@ -62,7 +62,9 @@ class Context:
         self.chat: Chat | None = None
         self.draining = False
         self.is_local = settings.access.auth == "none" and not settings.access.insecure
-        self.answers = Room(ANSWERS_BYTES, self.share_of(ANSWERS_BYTES), _too_much_is_read)
+        self.answers = Room(
+            ANSWERS_BYTES, self.share_of(ANSWERS_BYTES), _too_much_is_read, _too_much_is_read
+        )
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._large_by_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
