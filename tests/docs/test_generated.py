@@ -56,6 +56,6 @@ def _postgres_columns(url: str) -> set[tuple[str, str, bool]]:
     with psycopg.connect(url) as connection:
         rows = connection.execute(
             "SELECT table_name, column_name, is_nullable = 'YES' FROM information_schema.columns "
-            "WHERE table_schema = 'public'"
+            "WHERE table_schema = 'public' AND table_name IN (SELECT tablename FROM pg_tables)"
         ).fetchall()
     return set(rows)
