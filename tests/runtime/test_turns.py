@@ -20,6 +20,7 @@ from hansard.core.errors import (
     NotFound,
     Unavailable,
 )
+from hansard.core.usage import NewUsage
 from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Event, Headers, Request
 from hansard.runtime.agents.scripted import Line, Scripted
 from hansard.runtime.chat import Chat
@@ -259,8 +260,12 @@ async def test_turn_that_crashes_leaves_what_is_known_of_it(
         assert crashed.value.code == "internal"
     assert [message.body async for message in record.messages("s")] == [user("hi")]
     assert await statuses(record) == ["failed"]
-    (hold,) = (await record.list_holds(state="open")).items  # nobody knows what it cost
+    (hold,) = (await record.list_holds(state="unknown")).items  # nobody knows what it cost
     assert hold.turn_id == turn.turn_id
+    await record.resolve_hold(
+        hold.call_id, NewUsage(event_id=hold.call_id, input_tokens=3, cost_nanousd=7)
+    )
+    assert not (await record.list_holds(state="unknown")).items
 
 
 async def test_turn_whose_recording_crashes_is_kept(

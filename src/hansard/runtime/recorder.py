@@ -106,3 +106,5 @@ class Recorder:
             )
         if turn.unmade:
             await record.release_holds(turn.unmade)
+        if turn.unknown:
+            await record.doubt_holds(turn.unknown)

@@ -35,6 +35,7 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
         usage: Its model calls, as far as they are known.
         holds: Those of their holds that are settled by this.
         unmade: Holds of calls that were certainly not made.
+        unknown: Holds of calls of which nobody knows whether they were billed.
         at_us: When it began.
         model: That the client asked for.
     """
@@ -51,6 +52,7 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
     usage: list[NewUsage] = []
     holds: list[str] = []
     unmade: list[str] = []
+    unknown: list[str] = []
     agent: str | None = None
     model: str | None = None
     version: int = VERSION
@@ -63,7 +65,7 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to record, as when no call was let through."""
-        return not (self.has_words or self.usage or self.holds or self.unmade)
+        return not (self.has_words or self.usage or self.holds or self.unmade or self.unknown)
 
     @property
     def has_words(self) -> bool:
@@ -72,7 +74,7 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
 
     def words(self) -> TurnRecord:
         """What was said, without what it cost."""
-        return replace(self, usage=[], holds=[], unmade=[])
+        return replace(self, usage=[], holds=[], unmade=[], unknown=[])
 
     def costs(self) -> Iterator[TurnRecord]:
         """What it cost, without what was said: turns of no session."""
@@ -81,7 +83,7 @@ class TurnRecord(Struct, frozen=True, kw_only=True):
         for start in range(0, len(self.usage), ENTRIES_MAX):
             usage = self.usage[start : start + ENTRIES_MAX]
             holds = [call.event_id for call in usage]
-            yield replace(bare, usage=usage, holds=holds, unmade=[])
+            yield replace(bare, usage=usage, holds=holds, unmade=[], unknown=[])
 
 
 def write_record(record: TurnRecord) -> bytes:

@@ -266,6 +266,8 @@ class Turn:
         asked, gate, end = self._asked, self._gate, self._outcome
         new = self._prompt.new if self._prompt and gate.granted else []
         said = map(recordable, end.messages) if self.session_id is not None else ()
+        holds = [call.event_id for call in end.calls]
+        unmade = [*gate.doubtful, *(end.unmade if isinstance(end, AgentFailed) else ())]
         turn = TurnRecord(
             actor=asked.record.actor,
             session_id=self.session_id,
@@ -277,8 +279,9 @@ class Turn:
             sent=self._sent if self._prompt is None and gate.granted else None,
             way=asked.way,
             usage=end.calls,
-            holds=[call.event_id for call in end.calls],
-            unmade=[*gate.doubtful, *(end.unmade if isinstance(end, AgentFailed) else ())],
+            holds=holds,
+            unmade=unmade,
+            unknown=[call_id for call_id in gate.granted if call_id not in {*holds, *unmade}],
             agent=self._shared.agent.name,
             model=self._model,
         )

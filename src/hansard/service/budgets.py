@@ -122,6 +122,11 @@ class Budgets(Turns):
         now_us, tenant_id = self.clock(), self.actor.tenant_id
         await self.runner.write(lambda tx: limits.release_holds(tx, tenant_id, call_ids, now_us))
 
+    async def doubt_holds(self, call_ids: Sequence[str]) -> None:
+        """Keep the holds of calls that ended without an answer; their usage may still come."""
+        tenant_id = self.actor.tenant_id
+        await self.runner.write(lambda tx: limits.doubt_holds(tx, tenant_id, call_ids))
+
     async def put_budget(
         self,
         budget_id: str,

@@ -216,6 +216,11 @@ def end_holds(tx: Tx, tenant_id: str, call_ids: Sequence[str], state: str, now_u
     tx.many(*accounts.writes())
 
 
+def doubt_holds(tx: Tx, tenant_id: str, call_ids: Sequence[str]) -> None:
+    """Say of holds that their calls ended, and that nobody knows what those used."""
+    tx.many(("hold_doubt", sorted({(tenant_id, call_id) for call_id in call_ids})))
+
+
 def get_unknown(tx: Tx, tenant_id: str, call_id: str) -> Hold:
     """Return the hold of a call of which nobody knows what it cost, and keep it locked.
 

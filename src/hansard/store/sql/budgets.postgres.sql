@@ -140,6 +140,11 @@ FROM unnest(
 )
 WHERE h.tenant_id = r.tenant_id AND h.call_id = r.call_id;
 
+-- name: hold_doubt
+UPDATE holds AS h SET state = 'unknown'
+FROM unnest(:tenant_id::text[], :call_id::text[]) AS r(tenant_id, call_id)
+WHERE h.tenant_id = r.tenant_id AND h.call_id = r.call_id AND h.state = 'open';
+
 -- name: hold_expire
 UPDATE holds AS h SET state = 'unknown'
 FROM (

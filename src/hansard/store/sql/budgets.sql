@@ -148,6 +148,11 @@ UPDATE holds SET state = :state, counted = :counted, overrun = overrun OR :overr
     debits = coalesce(:debits, debits), ended_at_us = :ended_at_us
 WHERE tenant_id = :tenant_id AND call_id = :call_id;
 
+-- name: hold_doubt
+-- Holds of calls that ended, of which nobody knows what they used.
+UPDATE holds SET state = 'unknown'
+WHERE tenant_id = :tenant_id AND call_id = :call_id AND state = 'open';
+
 -- name: hold_expire
 -- Holds of which nobody will hear any more.
 UPDATE holds SET state = 'unknown'
