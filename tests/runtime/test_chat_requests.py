@@ -39,6 +39,49 @@ def test_image_counts_as_one_however_it_is_sent() -> None:
     assert IMAGE_TOKENS_BOUND < plan_bound(linked) < IMAGE_TOKENS_BOUND + 100
 
 
+def test_image_of_a_model_that_counts_it_dear_is_bounded_so() -> None:
+    content = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+    body = {"model": "a", "models": ["openai/gpt-4o-mini"], "messages": [{"content": content}]}
+    assert plan_call(body, 100, "").input_tokens_bound > 48_169
+
+
+@pytest.mark.parametrize(
+    ("body", "models"),
+    [
+        ({"model": "a", "models": ["b", "a", "c"]}, ("a", "b", "c")),
+        ({"models": ["b", "c"]}, ("b", "c")),
+        ({"model": "a", "models": "b"}, ("a",)),
+        ({"model": "a", "models": [{"b": 1}]}, ("a", "")),
+    ],
+)
+def test_every_model_that_may_answer_is_planned(
+    body: dict[str, Any], models: tuple[str, ...]
+) -> None:
+    plan = plan_call(body, 1, "")
+    assert (plan.model, *plan.fallback_models) == models
+    assert plan.is_priced_by_tokens
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"plugins": [{"id": "web"}]},
+        {"web_search_options": {}},
+        {"tools": [{"type": "function"}, {"type": "openrouter:web_search"}]},
+        {"tools": [{"type": ["function"]}]},
+        {"models": ["openai/gpt-4o:online"]},
+        {"models": [str(number) for number in range(16)]},
+    ],
+)
+def test_call_that_tokens_do_not_price_is_planned_so(body: dict[str, Any]) -> None:
+    assert not plan_call({"model": "m", **body}, 1, "").is_priced_by_tokens
+
+
+@pytest.mark.parametrize("tools", [None, 3, [3], [{}], [{"type": "function"}, {"type": "custom"}]])
+def test_tools_of_the_caller_are_priced_by_tokens(tools: object) -> None:
+    assert plan_call({"tools": tools, "plugins": None}, 1, "").is_priced_by_tokens
+
+
 def test_sound_counts_less_than_its_bytes() -> None:
     sound = {"type": "input_audio", "input_audio": {"data": "A" * 64_000, "format": "wav"}}
     assert 1_000 < plan_bound(sound) < 1_200

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from hansard.compose import open_database
 from hansard.core.errors import LimitReached, Unavailable
@@ -73,6 +74,27 @@ async def test_stop_while_a_hold_is_taken_leaves_it_in_doubt(record: DatabaseSes
     with pytest.raises(asyncio.CancelledError):
         await taking
     assert (len(gate.doubtful), gate.granted) == (1, [])
+
+
+async def test_dearest_model_that_may_answer_is_held(record: DatabaseSessions) -> None:
+    cheap, dear = (
+        CallPlan(provider="openai", model=model, input_tokens_bound=1_000_000)
+        for model in ("gpt-4o-mini", "gpt-4o")
+    )
+    either = replace(cheap, fallback_models=(dear.model,))
+    await record.put_budget("b", scope="tenant", limit_amount=10_000_000_000)
+    gate, _ = gate_of(record)
+    for plan in (dear, either):
+        await gate(plan)
+    first, second = (await record.list_holds(state="open")).items
+    assert first.amount_nanousd == second.amount_nanousd
+    for unbounded in (
+        replace(either, fallback_models=(dear.model, "nobody-knows")),
+        replace(cheap, is_priced_by_tokens=False),
+    ):
+        with pytest.raises(LimitReached) as refused:
+            await gate(unbounded)
+        assert refused.value.code == "unpriced_model"
 
 
 async def test_tenant_whose_calls_are_all_refused_is_known_to_have_a_budget(

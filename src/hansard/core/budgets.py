@@ -334,9 +334,10 @@ def exceeded(state: BudgetState, required: int) -> LimitReached:
 
 
 def unpriced_model(budget: Budget, model: str) -> LimitReached:
-    """The error for a call whose price nobody knows, where money is limited."""
+    """The error for a call of which nobody knows what it may cost, where money is limited."""
     return LimitReached(
-        f"model {model!r} has no price, and budget {budget.budget_id!r} limits money",
+        f"a call of model {model!r} has no price that bounds it, and budget "
+        f"{budget.budget_id!r} limits money",
         code="unpriced_model",
         budget=budget.budget_id,
         scope=budget.scope,

@@ -15,7 +15,7 @@ from typing import Final
 from hansard.core.budgets import Admission, BudgetWarning, NewHold
 from hansard.core.errors import LimitReached, Unavailable
 from hansard.core.ids import NOISE, make_ulid
-from hansard.core.prices import PICO_PER_NANO, PriceBook
+from hansard.core.prices import PICO_PER_NANO, Bound, PriceBook
 from hansard.core.usage import Pricing, unpriced
 from hansard.runtime.agents.protocol import CallPlan, Grant
 from hansard.runtime.observers import Watch
@@ -154,7 +154,7 @@ class TurnGate:
     async def _plan_hold(self, plan: CallPlan, call_id: str, now_us: int) -> NewHold:
         book = await self._keeper.prices(self._record)
         self.pricing = book.price
-        bound = book.bound(plan.provider, plan.model, now_us, plan.service_tier)
+        bound = _bound(book, plan, now_us)
         input_tokens = plan.input_tokens_bound
         pico = bound and input_tokens * bound.input_pico_per_token + bound.request_pico
         limit = plan.output_tokens
@@ -185,3 +185,16 @@ class TurnGate:
         raise Unavailable(
             "what is left of the budget cannot be found out", code="budget_unavailable"
         ) from error
+
+
+def _bound(book: PriceBook, plan: CallPlan, now_us: int) -> Bound | None:
+    """The dearest rates of all models that may answer; None if nobody knows a bound."""
+    if not plan.is_priced_by_tokens:
+        return None
+    found = []
+    for model in (plan.model, *plan.fallback_models):
+        bound = book.bound(plan.provider, model, now_us, plan.service_tier)
+        if bound is None:
+            return None
+        found.append(bound)
+    return Bound(*map(max, zip(*found, strict=True)))

@@ -5,7 +5,7 @@ Only bounds are guessed here, for a hold; what is billed is what the provider re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeGuard
 
 from hansard.core.errors import InvalidInput
@@ -16,11 +16,18 @@ BYTES_PER_TOKEN_BOUND: Final = 2
 """Text has four bytes to a token, dense text three; two is a bound that usual text keeps."""
 
 IMAGE_TOKENS_BOUND: Final = 10_000  # providers scale images down, to between 85 and some 6,000
+DEAR_IMAGE_TOKENS_BOUND: Final = 50_000  # 2,833 and 5,667 for each of up to eight tiles
+_DEAR_IMAGES: Final = "4o-mini"  # in the name of a model that counts them so
 AUDIO_BYTES_PER_TOKEN: Final = 64  # 10 to 25 tokens a second, of 5,000 bytes in base 64 or more
 CHOICES_MAX: Final = 128  # of OpenAI's API
+MODELS_MAX: Final = 16  # in one request, of which the dearest is looked for
 
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")
 _KNOW_NEW_LIMIT: Final = frozenset({"openai", "azure"})
+_SERVICES: Final = ("plugins", "web_search_options")
+"""Fields that ask for what is billed beside tokens, as some tools do."""
+_CALLERS_TOOLS: Final = ("function", "custom")
+_SEARCHING: Final = ":online"  # by which OpenRouter is asked for it in the name of a model
 
 
 def plan_call(body: dict[str, Any], size_bytes: int, provider: str) -> CallPlan:
@@ -33,18 +40,24 @@ def plan_call(body: dict[str, Any], size_bytes: int, provider: str) -> CallPlan:
     _check_count(body, "n", CHOICES_MAX)
     for name in _LIMITS:
         _check_count(body, name, TOKENS_MAX // _choices(body))
+    models = _models(body)
+    image_tokens = (
+        DEAR_IMAGE_TOKENS_BOUND if any(map(_counts_images_dear, models)) else IMAGE_TOKENS_BOUND
+    )
     text_bytes, media_tokens = size_bytes, 0
-    for inline_bytes, tokens in _media(body):
+    for inline_bytes, tokens in _media(body, image_tokens):
         text_bytes -= inline_bytes
         media_tokens += tokens
     limits = [body[name] for name in _LIMITS if _is_count(body.get(name))]
-    model, tier = body.get("model"), body.get("service_tier")
+    tier = body.get("service_tier")
     return CallPlan(
         provider=provider,
-        model=model if isinstance(model, str) else "",
+        model=models[0],
         input_tokens_bound=text_bytes // BYTES_PER_TOKEN_BOUND + media_tokens + 1,
         output_tokens=max(limits) * _choices(body) if limits else None,
         service_tier=tier if isinstance(tier, str) and tier != "auto" else None,
+        fallback_models=models[1:MODELS_MAX],
+        is_priced_by_tokens=len(models) <= MODELS_MAX and not _asks_for_services(body, models),
     )
 
 
@@ -104,6 +117,31 @@ def text_of(content: Any) -> str:
     return "".join([text for text in texts if isinstance(text, str)])
 
 
+def _models(body: dict[str, Any]) -> tuple[str, ...]:
+    """Name the models that may answer, the one that is asked first; empty if it has no name."""
+    listed = body.get("models")
+    asked = [] if body.get("model") is None else [body["model"]]
+    asked += listed if isinstance(listed, list) else []
+    names = dict.fromkeys(name if isinstance(name, str) else "" for name in asked)
+    return tuple(names) or ("",)
+
+
+def _counts_images_dear(model: str) -> bool:
+    return _DEAR_IMAGES in model
+
+
+def _asks_for_services(body: dict[str, Any], models: Sequence[str]) -> bool:
+    """Tell whether a provider may do, and bill, what no count of tokens bounds."""
+    tools = body.get("tools")
+    tools = tools if isinstance(tools, list) else []
+    kinds = [tool.get("type", "function") for tool in tools if isinstance(tool, dict)]
+    return (
+        any(body.get(name) is not None for name in _SERVICES)
+        or not all(kind in _CALLERS_TOOLS for kind in kinds)
+        or any(model.endswith(_SEARCHING) for model in models)
+    )
+
+
 def _choices(body: dict[str, Any]) -> int:
     count = body.get("n")
     return count if _is_count(count) else 1
@@ -121,7 +159,7 @@ def _is_count(value: Any) -> TypeGuard[int]:
     return type(value) is int and value > 0
 
 
-def _media(body: dict[str, Any]) -> Iterator[tuple[int, int]]:
+def _media(body: dict[str, Any], image_tokens: int) -> Iterator[tuple[int, int]]:
     """Give, for each image and recording, its bytes in the body and its tokens at most."""
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
@@ -129,7 +167,7 @@ def _media(body: dict[str, Any]) -> Iterator[tuple[int, int]]:
         for part in content if isinstance(content, list) else ():
             match part:
                 case {"type": "image_url", "image_url": {"url": str(url)}}:
-                    yield len(url), IMAGE_TOKENS_BOUND
+                    yield len(url), image_tokens
                 case {"type": "input_audio", "input_audio": {"data": str(data)}}:
                     yield len(data), len(data) // AUDIO_BYTES_PER_TOKEN
                 case _:

@@ -30,6 +30,9 @@ class CallPlan(Struct, frozen=True, kw_only=True):
         input_tokens_bound: No more tokens than these are sent, as far as one can tell.
         output_tokens: The caller's own limit, all choices together; None: none was set.
         service_tier: The tier that is asked for; None leaves it to the provider.
+        fallback_models: Models that may answer in place of it.
+        is_priced_by_tokens: Nothing is asked for that is billed beside the tokens of these
+            models, such as searches of the web.
     """
 
     provider: str
@@ -37,6 +40,8 @@ class CallPlan(Struct, frozen=True, kw_only=True):
     input_tokens_bound: int
     output_tokens: int | None = None
     service_tier: str | None = None
+    fallback_models: tuple[str, ...] = ()
+    is_priced_by_tokens: bool = True
 
 
 def _nobody_asks() -> None:
