@@ -123,7 +123,17 @@ def test_what_needs_a_database_refuses_other_places(url: str, command: list[str]
 
 
 @pytest.mark.parametrize(
-    "command", [["list"], ["show", "x"], ["db", "check"], ["db", "backup", "x"], ["doctor"]]
+    "command",
+    [
+        ["list"],
+        ["show", "x"],
+        ["db", "check"],
+        ["db", "backup", "x"],
+        ["doctor"],
+        ["verify", "--ledger"],
+        ["key", "list"],
+        ["key", "revoke", "x", "--yes"],
+    ],
 )
 def test_missing_file_is_not_made(command: list[str], tmp_path: Path) -> None:
     outcome = Shell(f"sqlite:///{tmp_path / 'absent.db'}")(*command, code=3)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hansard import SessionService
 from tests.cli.conftest import Shell
-from tests.samples import dialogue
+from tests.samples import call, dialogue
 
 
 def test_list_writes_one_session_per_line(shell: Shell) -> None:
@@ -54,6 +56,19 @@ def test_list_is_aligned_when_nobody_watches(shell: Shell) -> None:
 def test_list_filters(shell: Shell, options: list[str], found: list[str]) -> None:
     listed = shell("list", "--json", *options).lines()
     assert [session["session_id"] for session in listed] == found
+
+
+def test_call_without_a_price_is_not_shown_as_free(local: Shell) -> None:
+    async def fill(record: SessionService) -> None:
+        entries = [call("a", 1, cost_nanousd=None), call("b", 1, cost_nanousd=5_000_000)]
+        for usage in entries:
+            await record.append_turn("first", [], usage=[usage])
+
+    assert re.search(r"cost \$ +0\n", local("show", "first").stdout)
+    local.act(fill)
+    assert re.search(r"cost \$ +0\.005 \+ 1 unpriced\n", local("show", "first").stdout)
+    assert "0.005 + 1 unpriced  " in local("list").stdout
+    assert "0.005 USD, and 1 unpriced" in local("export", "first", "--format", "markdown").stdout
 
 
 def test_what_is_not_limited_goes_through_all_pages(local: Shell) -> None:

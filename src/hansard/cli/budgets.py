@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
-from hansard.cli import databases, payloads, records, texts
+from hansard.cli import databases, payloads, texts
 from hansard.cli.errors import RecordCommand
 from hansard.cli.options import as_json, ask, confirmed, takes_settings
 from hansard.cli.texts import Cell, Column
@@ -166,7 +166,7 @@ def set_budget(
         )
         return await record.get_budget(name)
 
-    _show(databases.run(given, _for_tenant(given, act)), as_json=as_json)
+    _show(databases.run_new(given, _for_tenant(given, act)), as_json=as_json)
 
 
 @budget.command(cls=RecordCommand)
@@ -246,8 +246,7 @@ def resolve(
 
 
 def _run(given: Settings, act: Callable[[DatabaseSessions], Awaitable[T]]) -> T:
-    """Act on the budgets of the tenant, in a database that is there."""
-    records.check_exists(given)
+    """Act on the budgets of the tenant."""
     return databases.run(given, _for_tenant(given, act))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hansard import compose
+from hansard.cli import records
 from hansard.core.errors import InvalidInput, LimitReached
 from hansard.settings import Settings, refuse
 
@@ -24,7 +25,15 @@ def run(given: Settings, action: Callable[[DatabaseSessions], Awaitable[T]]) -> 
 
     Raises:
         InvalidInput: With code ``not_a_database``, if the URL names a server or nothing.
+        NotFound: If that is a SQLite file and there is none; only ``run_new`` makes one.
     """
+    check_database(given)
+    records.check_exists(given)
+    return run_new(given, action)
+
+
+def run_new(given: Settings, action: Callable[[DatabaseSessions], Awaitable[T]]) -> T:
+    """Do the same, and make the database if there is none."""
 
     async def act() -> T:
         async with open_record(given) as record:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hansard.cli import databases, payloads, records, texts
+from hansard.cli import databases, payloads, texts
 from hansard.cli.errors import EXIT_ERROR, RecordCommand
 from hansard.cli.options import as_json, takes_settings
 from hansard.cli.texts import Column
@@ -28,7 +28,6 @@ def doctor(given: Settings, *, as_json: bool) -> None:
 
     Exit code 1 if an acknowledged write may be lost. With --json: one finding per line.
     """
-    records.check_exists(given)
 
     async def act(record: DatabaseSessions) -> Sequence[Finding]:
         return await record.diagnose()

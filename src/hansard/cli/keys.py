@@ -64,7 +64,7 @@ def create(
         tenant = given.record.tenant
         return await _service(given, record).create(tenant, owner, scopes, expires_at_us)
 
-    text, made = databases.run(given, act)
+    text, made = databases.run_new(given, act)
     if as_json:
         payloads.write({"key": text, **payloads.api_key(made)})
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hansard.cli import databases, payloads, records, texts
+from hansard.cli import databases, payloads, texts
 from hansard.cli.errors import RecordCommand
 from hansard.cli.options import PRICES, as_json, takes_settings
 from hansard.cli.texts import Column
@@ -142,7 +142,7 @@ def import_prices(given: Settings, *, file: Path, all_tenants: bool, as_json: bo
     async def act(record: DatabaseSessions) -> PriceVersion:
         return await record.shelf.import_document(tenant, document, source=file.name)
 
-    made = databases.run(given, act)
+    made = databases.run_new(given, act)
     if as_json:
         payloads.write(_version(made))
     else:
@@ -163,7 +163,6 @@ def versions(given: Settings, *, all_tenants: bool, as_json: bool) -> None:
     async def act(record: DatabaseSessions) -> list[PriceVersion]:
         return await record.shelf.list_versions(tenant)
 
-    records.check_exists(given)
     found = databases.run(given, act)
     if as_json:
         for item in found:

@@ -159,7 +159,6 @@ def run(given: Settings, action: Callable[[RetentionService], Awaitable[T]]) -> 
     """Act on the retention of the database that the settings name."""
     from hansard.service.retention import RetentionService
 
-    records.check_exists(given)
     return databases.run(
         given, lambda record: action(RetentionService(record.runner, clock=record.clock))
     )

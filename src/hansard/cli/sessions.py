@@ -14,7 +14,6 @@ from hansard.cli.options import as_json, takes_settings, takes_window
 from hansard.cli.texts import Column
 from hansard.cli.times import AGO
 from hansard.core.messages import Message
-from hansard.core.money import format_usd
 from hansard.core.paging import LIMIT_MAX
 from hansard.core.sessions import SORTS, Session, SessionQuery, check_filters
 from hansard.face import SessionService
@@ -158,7 +157,7 @@ def _row(session: Session) -> tuple[str | int | None, ...]:
         session.turn_count,
         session.usage.input_tokens,
         session.usage.output_tokens,
-        format_usd(session.usage.cost_nanousd),
+        texts.cost(session.usage),
         texts.local_time(session.updated_at_us),
     )
 
@@ -178,7 +177,7 @@ def _print_session(session: Session) -> None:
             "messages": session.message_count,
             "turns": session.turn_count,
             "tokens": f"{session.usage.input_tokens} in, {session.usage.output_tokens} out",
-            "cost": f"${format_usd(session.usage.cost_nanousd)}",
+            "cost $": texts.cost(session.usage),
             "version": session.version,
             "digest": session.digest,
             "created": texts.local_time(session.created_at_us),

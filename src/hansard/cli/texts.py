@@ -16,6 +16,8 @@ from typing import Any
 import click
 
 from hansard.core.messages import Message
+from hansard.core.money import format_usd
+from hansard.core.usage import UsageTotals
 
 Cell = str | int | None
 
@@ -56,6 +58,18 @@ def json_line(value: object) -> str:
 def local_time(time_us: int) -> str:
     """Write a time as it is here, to the second."""
     return datetime.fromtimestamp(time_us // 1_000_000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def cost(totals: UsageTotals) -> str:
+    """What calls cost, in dollars, and how many have no price; those are never free.
+
+    >>> cost(UsageTotals(calls=3, cost_nanousd=9_000_000, unpriced_calls=1))
+    '0.009 + 1 unpriced'
+    """
+    unpriced = f"{totals.unpriced_calls} unpriced" if totals.unpriced_calls else ""
+    if unpriced and not totals.cost_nanousd:
+        return unpriced
+    return " + ".join(filter(None, [format_usd(totals.cost_nanousd), unpriced]))
 
 
 def is_terminal() -> bool:

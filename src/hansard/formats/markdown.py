@@ -83,12 +83,13 @@ def _usage(document: Document) -> Iterator[bytes]:
     totals = UsageTotals()
     for entry in document.usage:
         totals = totals.plus(entry.totals())
+    unpriced = f", and {totals.unpriced_calls} unpriced" if totals.unpriced_calls else ""
     if totals.calls:
         yield _text(
             f"\n## Usage\n\n- Model calls: {totals.calls}\n"
             f"- Input tokens: {totals.input_tokens} ({totals.cached_tokens} cached)\n"
             f"- Output tokens: {totals.output_tokens} ({totals.reasoning_tokens} reasoning)\n"
-            f"- Cost: {format_usd(totals.cost_nanousd)} USD\n"
+            f"- Cost: {format_usd(totals.cost_nanousd)} USD{unpriced}\n"
         )
 
 
