@@ -275,6 +275,33 @@ async def test_url_or_proxy_that_lets_nobody_through_was_never_asked(
         assert (await failing(agent, ask())).error.unmade == ("call-1",)
 
 
+@pytest.mark.parametrize(
+    ("sent", "made"), [(0, 0), (9, 0), (0, 2), (10**11, 2), (9, 10**11), (9, 1_000_006)]
+)
+async def test_usage_that_cannot_be_is_estimated(
+    stack: AsyncExitStack, sent: int, made: int
+) -> None:
+    usage = {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}
+    upstream = FakeUpstream(answer(json.dumps(completion(usage=usage)).encode()))
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url))
+    (call,) = ending(await collect(agent, ask(max_tokens=5))).calls
+    assert (call.confidence, call.output_tokens) == ("estimated", 2)
+    assert json.loads(call.raw or "") == usage
+
+
+async def test_answer_without_text_may_have_taken_no_output(stack: AsyncExitStack) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}
+    silent = [
+        {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}
+    ]
+    upstream = FakeUpstream(answer(json.dumps(completion(choices=silent, usage=usage)).encode()))
+    await stack.enter_async_context(serving(upstream))
+    agent = await stack.enter_async_context(Upstream(upstream.url))
+    (call,) = ending(await collect(agent, ask())).calls
+    assert (call.confidence, call.output_tokens) == ("provider_usage", 0)
+
+
 async def test_lying_usage_is_estimated(stack: AsyncExitStack) -> None:
     upstream = FakeUpstream(
         STREAM_HEAD,

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from hansard.core.errors import UpstreamFailed
-from hansard.core.provider_usage import ModelCall, chat_dialect, cut_off, estimate, read_usage
+from hansard.core.provider_usage import (
+    ModelCall,
+    chat_dialect,
+    cut_off,
+    estimate,
+    estimated,
+    read_usage,
+)
 from hansard.core.usage import NewUsage
 from hansard.runtime.agents.accounts import is_operators, is_unbilled
 from hansard.runtime.agents.openai_wire import AnswerReader, read_error, text_bytes
 from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Completed, Grant, Headers
+
+INPUT_BELIEVED_MAX: Final = 10_000_000  # tokens: no model reads more at once
+OUTPUT_BELIEVED_MAX: Final = 1_000_000  # beyond the limit, which some do not count thinking in
 
 
 class UpstreamCall:
@@ -118,10 +128,22 @@ class UpstreamCall:
             model_asked=plan.model,
             service_tier=reader.service_tier,
         )
+        received_bytes = text_bytes(messages)
         counted = estimate(
             sent_bytes=self._sent_bytes,
-            received_bytes=text_bytes(messages),
+            received_bytes=received_bytes,
             received_chunks=reader.chunks,
         )
         entry = read_usage(chat_dialect(plan.provider), reader.usage, call, counted)
+        if not _is_believable(entry, plan, has_text=is_whole and received_bytes > 0):
+            entry = estimated(call, counted, reader.usage)
         return [entry if is_whole else cut_off(entry, counted)]
+
+
+def _is_believable(entry: NewUsage, plan: CallPlan, *, has_text: bool) -> bool:
+    """Tell whether a report says neither nothing of what there was, nor more than can be."""
+    input_most = max(INPUT_BELIEVED_MAX, plan.input_tokens_bound)
+    output_most = OUTPUT_BELIEVED_MAX + (plan.output_tokens or 0)
+    return (
+        0 < entry.input_tokens <= input_most and int(has_text) <= entry.output_tokens <= output_most
+    )
