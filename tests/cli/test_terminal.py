@@ -62,6 +62,27 @@ def test_table_on_a_terminal_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("─" in line for line in lines)
 
 
+def test_nothing_is_cut_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    columns = [
+        Column("model", is_word=True),
+        Column("detail", number=True, is_detail=True),
+        Column("cost $", number=True),
+        Column("", is_word=True, is_detail=True),
+    ]
+    rows = [("claude-sonnet-4", "12", "0.0000084", "▇▇▇▇▇▇")]
+    seen = {}
+    for width in (50, 36, 26, 10):
+        monkeypatch.setenv("COLUMNS", str(width))
+        with screen() as shown, redirect_stdout(shown.file):
+            texts.print_table(columns, rows)
+        seen[width] = [line.split() for line in shown.seen.splitlines()]
+    assert seen[50][2] == ["claude-sonnet-4", "12", "0.0000084", "▇▇▇▇▇▇"]
+    assert seen[36][2] == ["claude-sonnet-4", "12", "0.0000084"]
+    for narrow in (seen[26], seen[10]):
+        assert narrow[2:] == [["claude-sonnet-4", "0.0000084"], ["no", "room", "for:", "detail"]]
+
+
 def test_table_through_a_pipe_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     texts.print_table(COLUMNS, ROWS)
     assert capsys.readouterr().out.splitlines() == [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.conftest import Shell
 
 
@@ -23,3 +25,20 @@ def test_usage_ends_with_the_total(shell: Shell) -> None:
 def test_usage_of_nothing_is_zero(shell: Shell) -> None:
     assert shell("usage", "first", "--json").json()["models"] == []
     assert shell("usage", "first").stdout.splitlines()[1].split()[-1] == "0"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["second", "--csv"],
+        ["second", "--focus"],
+        ["second", "--since", "1d"],
+        ["second", "--until", "1d"],
+        ["second", "--group-by", "model"],
+        ["--csv", "--json"],
+        ["--focus", "--json"],
+        ["--focus", "--group-by", "model"],
+    ],
+)
+def test_what_would_not_be_heeded_is_refused(local: Shell, options: list[str]) -> None:
+    assert local("usage", *options, code=2).stdout == ""

@@ -49,17 +49,17 @@ _COLUMNS: Final = (
     Column("limit", number=True),
     *_STATE_COLUMNS,
 )
-_SHOWN_COLUMNS: Final = (Column("of"), *_STATE_COLUMNS, Column("resets"))
+_SHOWN_COLUMNS: Final = (Column("of"), *_STATE_COLUMNS, Column("resets", is_word=True))
 _HOLD_COLUMNS: Final = (
-    Column("call"),
+    Column("call", is_word=True),
     Column("state"),
-    Column("session"),
+    Column("session", is_word=True),
     Column("owner"),
     Column("model"),
     Column("at most $", number=True),
-    Column("tokens", number=True),
+    Column("tokens", number=True, is_detail=True),
     Column("budgets"),
-    Column("taken"),
+    Column("taken", is_word=True),
 )
 
 
@@ -313,7 +313,7 @@ def _print(
 ) -> None:
     """A table of states; on a terminal with a bar for what is used."""
     if texts.is_terminal():
-        columns = (*columns, Column(""))
+        columns = (*columns, Column("", is_word=True, is_detail=True))
         rows = [(*row, _bar(state)) for row, state in zip(rows, states, strict=True)]
     texts.print_table(columns, rows)
 

@@ -31,7 +31,7 @@ STANDARD_INPUT = "-"
 
 _COLUMNS: Final = (
     Column("from"),
-    Column("session"),
+    Column("session", is_word=True),
     Column("state"),
     Column("messages", number=True),
     Column("turns", number=True),

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from hansard.service.sessions import DatabaseSessions
 
 _COLUMNS: Final = (
-    Column("key"),
+    Column("key", is_word=True),
     Column("owner"),
     Column("scopes"),
-    Column("made"),
-    Column("expires"),
-    Column("state"),
+    Column("made", is_word=True),
+    Column("expires", is_word=True),
+    Column("state", is_word=True),
 )
 
 

@@ -54,7 +54,7 @@ _CHANGES: Final = (
 _VERSIONS: Final = (
     Column("number", number=True),
     Column("version"),
-    Column("imported"),
+    Column("imported", is_word=True),
     Column("source"),
 )
 

@@ -20,15 +20,15 @@ from hansard.face import SessionService
 from hansard.settings import Settings
 
 _COLUMNS: Final = (
-    Column("id"),
+    Column("id", is_word=True),
     Column("title"),
-    Column("agent"),
-    Column("messages", number=True),
-    Column("turns", number=True),
-    Column("tokens in", number=True),
-    Column("tokens out", number=True),
+    Column("agent", is_detail=True),
+    Column("messages", number=True, is_detail=True),
+    Column("turns", number=True, is_detail=True),
+    Column("tokens in", number=True, is_detail=True),
+    Column("tokens out", number=True, is_detail=True),
     Column("cost $", number=True),
-    Column("updated"),
+    Column("updated", is_word=True),
 )
 
 

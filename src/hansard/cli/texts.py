@@ -24,10 +24,23 @@ Cell = str | int | None
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; numbers stand right."""
+    """A column of a table.
+
+    Attributes:
+        number: Whether it stands right.
+        is_word: Whether it is one word or time, which does not fold on a terminal.
+        is_detail: Whether it is left out where a terminal is too narrow.
+    """
 
     name: str
     number: bool = False
+    is_word: bool = False
+    is_detail: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it stands on one line."""
+        return self.number or self.is_word
 
 
 def printable(text: str, *, keep: str = "") -> str:

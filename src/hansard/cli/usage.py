@@ -22,10 +22,10 @@ from hansard.settings import Settings
 _COUNTS: Final = (
     Column("calls", number=True),
     Column("tokens in", number=True),
-    Column("cached", number=True),
-    Column("cache writes", number=True),
+    Column("cached", number=True, is_detail=True),
+    Column("cache writes", number=True, is_detail=True),
     Column("tokens out", number=True),
-    Column("reasoning", number=True),
+    Column("reasoning", number=True, is_detail=True),
     Column("cost $", number=True),
 )
 _UNPRICED: Final = Column("unpriced", number=True)
@@ -38,8 +38,7 @@ _BAR = 24  # characters of the longest bar
 @click.option(
     "--group-by",
     "groups",
-    default="day",
-    show_default=True,
+    show_default="day",
     metavar="GROUP[,GROUP]",
     help=f"One or two of {', '.join(GROUPS)}.",
 )
@@ -52,7 +51,7 @@ def usage(
     given: Settings,
     *,
     session: str | None,
-    groups: str,
+    groups: str | None,
     since_us: int | None,
     until_us: int | None,
     form: str | None,
@@ -64,10 +63,16 @@ def usage(
     calls are in no sum of money. Bounds are widened to full hours, days are those of UTC.
     With --json: one object.
     """
+    if form is not None and (as_json or (form == "focus" and groups is not None)):
+        raise click.UsageError("--csv, --focus and --json each go alone; --focus has its groups")
+    if session is not None and any(item is not None for item in (groups, form, since_us, until_us)):
+        raise click.UsageError("a SESSION's usage is by model, of all time; with --json, as JSON")
     if session is not None:
         _show_session(given, session, as_json=as_json)
         return
-    group_by = FOCUS_GROUPS if form == "focus" else tuple(groups.split(","))
+    group_by = (
+        FOCUS_GROUPS if form == "focus" else tuple(("day" if groups is None else groups).split(","))
+    )
 
     async def act(record: SessionService) -> UsageReport:
         return await record.usage_report(since_us=since_us, until_us=until_us, group_by=group_by)
@@ -92,7 +97,7 @@ def _show_session(given: Settings, session: str, *, as_json: bool) -> None:
         payloads.write(payloads.usage(found))
         return
     lines = [((part.provider, part.model), part.totals) for part in found.models]
-    _print((Column("provider"), Column("model")), lines, found.totals)
+    _print(("provider", "model"), lines, found.totals)
 
 
 def _show_report(report: UsageReport) -> None:
@@ -100,24 +105,25 @@ def _show_report(report: UsageReport) -> None:
     totals = [bucket.totals for bucket in report.buckets]
     bars = _bars(totals) if texts.is_terminal() else None
     lines = list(zip(names, totals, strict=True))
-    _print(tuple(map(Column, report.query.group_by)), lines, report.totals, bars)
+    _print(report.query.group_by, lines, report.totals, bars)
 
 
 def _print(
-    names: tuple[Column, ...],
+    names: tuple[str, ...],
     lines: Sequence[tuple[tuple[str, ...], UsageTotals]],
     totals: UsageTotals,
     bars: Sequence[str] | None = None,
 ) -> None:
     """Write a table that ends with the totals; a count of unpriced calls only if there are any."""
-    columns, rows = (*names, *_COUNTS), [(*key, *_counts(part)) for key, part in lines]
+    columns = (*[Column(name, is_word=True) for name in names], *_COUNTS)
+    rows = [(*key, *_counts(part)) for key, part in lines]
     rows.append(("total", *[None] * (len(names) - 1), *_counts(totals)))
     if totals.unpriced_calls:
         counts = [part.unpriced_calls for _, part in [*lines, ((), totals)]]
         columns = (*columns, _UNPRICED)
         rows = [(*row, count) for row, count in zip(rows, counts, strict=True)]
     if bars is not None:
-        columns = (*columns, Column(""))
+        columns = (*columns, Column("", is_word=True, is_detail=True))
         rows = [(*row, bar) for row, bar in zip(rows, [*bars, ""], strict=True)]
     texts.print_table(columns, rows)
 
