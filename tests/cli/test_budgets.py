@@ -121,7 +121,7 @@ def test_terminal_shows_bars(local: Shell, monkeypatch: pytest.MonkeyPatch) -> N
     local("budget", "set", "tenant", "--limit", "1")
     take_hold(local, "c", NANO // 2)
     monkeypatch.setattr(texts, "is_terminal", lambda: True)
-    assert "50%   ▇▇▇▇▇" in local("budget", "list", COLUMNS="120").stdout
+    assert "50%  ▇▇▇▇▇" in local("budget", "list", COLUMNS="120").stdout
 
 
 def test_budgets_are_those_of_the_tenant(engine: Shell) -> None:
@@ -213,3 +213,8 @@ def test_only_setting_a_budget_makes_a_database() -> None:
     assert error["error"]["code"] == "no_database"
     shell("budget", "set", "tenant", "--limit", "1")
     assert len(shell("budget", "list", "--json").lines()) == 1
+
+
+def test_limit_out_of_range_is_told_in_its_unit(local: Shell) -> None:
+    refused = local("budget", "set", "tenant", "--limit=-1", code=2).stderr
+    assert "from 0 to 9223372036.854775807 dollars" in refused

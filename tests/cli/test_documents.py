@@ -67,7 +67,7 @@ def test_dry_run_keeps_nothing(shell: Shell, place: Place) -> None:
 def test_report_is_readable(local: Shell) -> None:
     local("export", "first", "-o", "a.json")
     head, line = local("import", "a.json").stdout.splitlines()
-    assert head.split() == ["from", "session", "state", "messages", "turns", "calls"]
+    assert head.split() == ["from", "session", "state", "messages", "turns", "usage", "entries"]
     assert line.split()[0] == "first"
     assert line.split()[2:] == ["made", "1", "0", "0"]
     assert "was there" in local("import", "a.json").stdout

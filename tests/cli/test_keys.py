@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from hansard import compose
 from hansard.settings import AccessSettings
 from tests.cli.conftest import Shell
 from tests.places import serve
@@ -49,7 +52,9 @@ def test_key_is_kept_without_its_secret(engine: str, request: pytest.FixtureRequ
 
 def test_list_is_readable(local: Shell) -> None:
     key_id = make(local)["key_id"]
-    make(local, "--expires", "0s")
+    make(local, "--expires", "90d")
+    with closing(sqlite3.connect(compose.sqlite_path(local.url) or "")) as database, database:
+        database.execute("UPDATE api_keys SET expires_at_us = 1 WHERE expires_at_us IS NOT NULL")
     local("key", "revoke", key_id, "--yes")
     head, first, second = local("key", "list").stdout.splitlines()
     assert head.split()[:2] == ["key", "owner"]
@@ -96,3 +101,8 @@ def test_revoking_asks_first(local: Shell) -> None:
 
 def test_keys_are_not_made_through_a_server(service: Shell) -> None:
     assert "not_a_database" in service("key", "create", "--owner", "bob", code=2).stderr
+
+
+def test_key_that_has_expired_already_is_not_made(local: Shell) -> None:
+    local("key", "create", "--owner", "bob", "--expires", "2020-01-01", code=2)
+    assert local("key", "list", "--json").stdout == ""

@@ -27,3 +27,4 @@ def test_forged_message_is_found(shell: Shell, place: Place) -> None:
 def test_something_must_be_chosen(local: Shell) -> None:
     local("verify", code=2)
     local("verify", "first", "--all", code=2)
+    assert "give one of" in local("verify", "first", "--ledger", code=2).stderr

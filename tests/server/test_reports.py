@@ -53,6 +53,9 @@ async def test_report_is_told_as_a_bill(client: httpx.AsyncClient) -> None:
     assert priced["SkuId"] == "openai/gpt-4o"
     assert priced["ProviderName"] == "openai"
     assert (priced["BilledCost"], priced["ConsumedQuantity"]) == ("0.0075", "1500")
+    assert (priced["ContractedCost"], priced["PricingQuantity"]) == ("0.0075", "1500")
+    assert (priced["PricingUnit"], priced["InvoiceIssuerName"]) == ("Tokens", "openai")
+    assert (priced["ChargeClass"], priced["ServiceCategory"]) == ("", "AI and Machine Learning")
     assert priced["ChargePeriodStart"] < priced["ChargePeriodEnd"]
 
 

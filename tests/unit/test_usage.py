@@ -54,6 +54,12 @@ REFUSED: dict[str, Any] = {
 }
 
 
+def test_unknown_fields_are_named() -> None:
+    with pytest.raises(InvalidInput, match=r"unknown fields: price, tokens$") as caught:
+        check_usage({"model": "m", "tokens": 1, "price": 2}, "e")
+    assert caught.value.details["fields"] == ["price", "tokens"]
+
+
 @pytest.mark.parametrize("entry", REFUSED.values(), ids=REFUSED.keys())
 def test_impossible_call_is_refused(entry: Any) -> None:
     with pytest.raises(InvalidInput) as caught:

@@ -228,7 +228,7 @@ def resolve(
     resolved ends the command. With --json: one object per line.
     """
     if written_off is (cost is not None or input_tokens + output_tokens > 0):
-        raise click.UsageError("give --cost or tokens, or --written-off")
+        raise click.UsageError("say what was used (--cost, or tokens), or --written-off, not both")
     if len(call_ids) > 1 and not written_off:
         raise click.UsageError("what was used is said of one call")
     state = "written_off" if written_off else "settled"

@@ -73,7 +73,7 @@ def check(given: Settings, *, as_json: bool) -> None:
                 "engine": engine.dialect,
                 "schema_version": state.version,
                 "newest_version": state.newest,
-                "damage": damage,
+                "damage": damage if databases.is_sqlite(given) else None,
             }
         )
     else:
@@ -81,7 +81,8 @@ def check(given: Settings, *, as_json: bool) -> None:
             {
                 "engine": engine.dialect,
                 "schema version": f"{state.version} of {state.newest}",
-                "damage": "; ".join(damage) or "none found",
+                "damage": "; ".join(damage)
+                or ("none found" if databases.is_sqlite(given) else "not looked for"),
             }
         )
     if damage:

@@ -35,7 +35,7 @@ _COLUMNS: Final = (
     Column("state"),
     Column("messages", number=True),
     Column("turns", number=True),
-    Column("calls", number=True),
+    Column("usage entries", number=True),
 )
 
 

@@ -59,6 +59,8 @@ def create(
 
     It belongs to the tenant of --tenant. With --json: one object, the key under "key".
     """
+    if expires_at_us is not None and expires_at_us <= now_us():
+        raise click.UsageError("--expires has passed already")
 
     async def act(record: DatabaseSessions) -> tuple[str, ApiKey]:
         tenant = given.record.tenant

@@ -126,7 +126,9 @@ def _tell(removals: Sequence[Removal], *, dry_run: bool, as_json: bool) -> None:
             payloads.write(payloads.removal(item, dry_run=dry_run))
         return
     columns = (*_COLUMNS, Column(_verb(dry_run=dry_run), number=True))
-    rows = [(item.tenant_id, item.kind, f"{item.keep_days} days", item.count) for item in removals]
+    rows = [
+        (item.tenant_id, item.kind, texts.days(item.keep_days), item.count) for item in removals
+    ]
     texts.print_table(columns, rows)
 
 

@@ -172,4 +172,4 @@ def _tell(payload: payloads.Payload, name: str, *, as_json: bool) -> None:
 
 
 def _kept(rule: RetentionRule) -> str:
-    return _FOREVER if rule.keep_days is None else f"{rule.keep_days} days"
+    return _FOREVER if rule.keep_days is None else texts.days(rule.keep_days)

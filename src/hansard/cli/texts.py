@@ -85,6 +85,15 @@ def cost(totals: UsageTotals) -> str:
     return " + ".join(filter(None, [format_usd(totals.cost_nanousd), unpriced]))
 
 
+def days(count: int) -> str:
+    """Write a number of days.
+
+    >>> days(1), days(30)
+    ('1 day', '30 days')
+    """
+    return f"{count} day" if count == 1 else f"{count} days"
+
+
 def is_terminal() -> bool:
     """Whether a person reads this on a terminal."""
     return sys.stdout.isatty()

@@ -31,7 +31,7 @@ def verify(
     one outcome per line.
     """
     if every + bool(sessions) + ledger != 1:
-        raise click.UsageError("name sessions, or give --all or --ledger")
+        raise click.UsageError("give one of the three: names of sessions, --all, or --ledger")
     sound = _verify_ledger if ledger else partial(_verify_sessions, sessions=sessions)
     if not sound(given, as_json=as_json):
         click.get_current_context().exit(EXIT_INTEGRITY)

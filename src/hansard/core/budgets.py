@@ -254,7 +254,8 @@ def check_budget(
     if scope != "tenant" and not check_text(subject, "subject", length_max=SUBJECT_LENGTH_MAX):
         raise _invalid("subject", f"must name one {scope}, or be {EACH} for each by itself")
     if type(limit_amount) is not int or not 0 <= limit_amount <= TOTAL_MAX:
-        raise _invalid("limit", f"must be from 0 to {TOTAL_MAX}")
+        most = f"{format_usd(TOTAL_MAX)} dollars" if unit == "usd" else f"{TOTAL_MAX} {unit}"
+        raise _invalid("limit", f"must be from 0 to {most}")
     percents = tuple(warn_percents)
     if len(percents) > WARN_MAX or not all(map(_is_percent, percents)):
         raise _invalid("warn_percents", f"must be at most {WARN_MAX} whole numbers from 1 to 100")
@@ -337,7 +338,8 @@ def unpriced_model(budget: Budget, model: str) -> LimitReached:
     """The error for a call of which nobody knows what it may cost, where money is limited."""
     return LimitReached(
         f"a call of model {model!r} has no price that bounds it, and budget "
-        f"{budget.budget_id!r} limits money",
+        f"{budget.budget_id!r} limits money; say what it costs (hansard price import), and ask for "
+        "nothing that is billed beside tokens",
         code="unpriced_model",
         budget=budget.budget_id,
         scope=budget.scope,

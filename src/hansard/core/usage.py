@@ -290,8 +290,11 @@ def check_usage(
         try:
             entry = NewUsage(**{"event_id": default_event_id, **given})
         except TypeError as exc:
+            unknown = sorted(set(map(str, given)) - set(NewUsage.__struct_fields__))
             raise InvalidInput(
-                "usage has an unknown field", code="invalid_usage", fields=sorted(map(str, given))
+                f"usage has unknown fields: {', '.join(unknown)}",
+                code="invalid_usage",
+                fields=unknown,
             ) from exc
     if not isinstance(entry, NewUsage):
         raise InvalidInput("usage must be a list of objects", code="invalid_usage")

@@ -388,8 +388,9 @@ def _write_element(value: str | int | bytes | None) -> str:
 
 def _translate(error: psycopg.Error) -> Exception:
     state = error.sqlstate or ""
+    said = f"{' '.join(filter(None, ('PostgreSQL', state)))}: {error}"
     if isinstance(error, psycopg.DataError) or state.startswith(_REFUSED):
         return Conflict(f"the database refused a row ({state})", code="refused")
     if state.startswith(("XX", "58P")):
-        return Corrupt(f"PostgreSQL {state}: {error}", code="database_corrupt")
-    return Unavailable(f"PostgreSQL {state}: {error}".strip(), reason=state or "connection")
+        return Corrupt(said, code="database_corrupt")
+    return Unavailable(said, reason=state or "connection")
