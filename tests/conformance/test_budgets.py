@@ -223,9 +223,12 @@ async def test_shortest_of_all_budgets_counts(books: DatabaseSessions) -> None:
 async def test_answer_is_not_shortened_below_what_is_enough(books: DatabaseSessions) -> None:
     await limit(books, 100)
     price = {"output_pico_per_token": 3 * PICO, "output_tokens": 1_000}
-    with pytest.raises(LimitReached):
+    with pytest.raises(LimitReached) as caught:
         await take(books, "c", 10, least_output_tokens=31, **price)
+    assert caught.value.details["required"] == "0.000000103"  # the least that is enough
     assert await held_and_spent(books) == (0, 0)
+    short = price | {"output_tokens": 30}
+    assert (await take(books, "c", 10, least_output_tokens=31, **short)).output_tokens == 30
 
 
 async def test_answer_that_fits_is_left_as_it_is(books: DatabaseSessions) -> None:

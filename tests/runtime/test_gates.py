@@ -27,7 +27,9 @@ async def record(record_url: str) -> AsyncIterator[DatabaseSessions]:
         yield record
 
 
-def gate_of(record: DatabaseSessions, prices: Prices = record_prices) -> tuple[TurnGate, Patience]:
+def gate_of(
+    record: DatabaseSessions, prices: Prices = record_prices, *, is_clamped: bool = False
+) -> tuple[TurnGate, Patience]:
     """A gate, and what it waits with."""
     patience = Patience(60.0, record.check)
     keeper = GateKeeper(
@@ -53,7 +55,7 @@ def gate_of(record: DatabaseSessions, prices: Prices = record_prices) -> tuple[T
         session_id="s",
         turn_id="t",
         agent="a",
-        is_clamped=False,
+        is_clamped=is_clamped,
         watch=Watches((), start, SILENT),
     )
     return gate, patience
@@ -74,6 +76,22 @@ async def test_stop_while_a_hold_is_taken_leaves_it_in_doubt(record: DatabaseSes
     with pytest.raises(asyncio.CancelledError):
         await taking
     assert (len(gate.doubtful), gate.granted) == (1, [])
+
+
+async def test_each_choice_of_a_clamped_call_has_room(record: DatabaseSessions) -> None:
+    await record.put_budget("b", scope="tenant", unit="tokens", limit_amount=127)
+    gate, _ = gate_of(record, is_clamped=True)
+    eight = replace(PLAN, choices=8, output_tokens=1_000)
+    with pytest.raises(LimitReached) as refused:
+        await gate(eight)
+    assert refused.value.details["required"] == "129"
+    assert (await gate(replace(eight, output_tokens=100))).output_tokens == 100
+
+
+async def test_limit_of_ours_gives_each_choice_a_token(record: DatabaseSessions) -> None:
+    await record.put_budget("b", scope="tenant", unit="tokens", limit_amount=1_000)
+    gate, _ = gate_of(record)
+    assert (await gate(replace(PLAN, choices=8))).output_tokens == 8
 
 
 async def test_dearest_model_that_may_answer_is_held(record: DatabaseSessions) -> None:

@@ -137,8 +137,8 @@ class NewHold(Struct, frozen=True, kw_only=True):
         fixed_tokens: The most tokens that its input may be.
         output_pico_per_token: Price of an output token, in 1e-12 dollars.
         output_tokens: The most tokens that may come back.
-        least_output_tokens: What is enough if there is not room for all of these; None to
-            refuse then.
+        least_output_tokens: How many of these are enough where there is not room for all;
+            None if nothing less is.
         expires_at_us: When nobody waits for its end any more.
     """
 

@@ -23,7 +23,7 @@ from hansard.runtime.patience import Patience
 from hansard.service.sessions import DatabaseSessions
 
 GRACE_S: Final = 600  # that a hold outlives the longest turn: the record may be late
-CLAMP_LEAST_TOKENS: Final = 16  # an answer of less is worth nothing
+CLAMP_LEAST_TOKENS: Final = 16  # of a choice: less is worth nothing, unless it is all that is asked
 TENANTS_MAX: Final = 10_000  # of which it is remembered that they have budgets
 
 Prices = Callable[[DatabaseSessions], Awaitable[PriceBook]]
@@ -157,7 +157,7 @@ class TurnGate:
         bound = _bound(book, plan, now_us)
         input_tokens = plan.input_tokens_bound
         pico = bound and input_tokens * bound.input_pico_per_token + bound.request_pico
-        limit = plan.output_tokens
+        limit = plan.output_tokens or max(self._keeper.output_tokens, plan.choices)
         return NewHold(
             call_id=call_id,
             session_id=self._session_id,
@@ -168,8 +168,8 @@ class TurnGate:
             fixed_nanousd=None if pico is None else -(-pico // PICO_PER_NANO),
             fixed_tokens=input_tokens,
             output_pico_per_token=bound and bound.output_pico_per_token,
-            output_tokens=self._keeper.output_tokens if limit is None else limit,
-            least_output_tokens=CLAMP_LEAST_TOKENS if self._is_clamped else None,
+            output_tokens=limit,
+            least_output_tokens=CLAMP_LEAST_TOKENS * plan.choices if self._is_clamped else None,
             expires_at_us=now_us + self._keeper.hold_us,
         )
 

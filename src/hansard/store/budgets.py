@@ -337,21 +337,19 @@ class Accounts:
 
 def _fit(hold: NewHold, applying: Sequence[tuple[WindowKey, BudgetState]]) -> int:
     """How many output tokens every enforcing budget has room for."""
-    granted = hold.output_tokens
+    granted = least = hold.output_tokens
+    if hold.least_output_tokens is not None:
+        least = min(least, hold.least_output_tokens)
     for _, state in applying:
         budget = state.budget
         if budget.mode != "enforce":
             continue
-        required = hold.amount(budget.unit, hold.output_tokens)
+        required = hold.amount(budget.unit, least)
         if required is None:
             raise unpriced_model(budget, hold.model_asked)
-        if required <= state.remaining:
-            continue
-        least = hold.least_output_tokens
-        fitting = hold.affordable(budget.unit, state.remaining)
-        if least is None or fitting < least:
+        if required > state.remaining:
             raise exceeded(state, required)
-        granted = min(granted, fitting)
+        granted = min(granted, hold.affordable(budget.unit, state.remaining))
     return granted
 
 

@@ -55,6 +55,7 @@ def plan_call(body: dict[str, Any], size_bytes: int, provider: str) -> CallPlan:
         model=models[0],
         input_tokens_bound=text_bytes // BYTES_PER_TOKEN_BOUND + media_tokens + 1,
         output_tokens=max(limits) * _choices(body) if limits else None,
+        choices=_choices(body),
         service_tier=tier if isinstance(tier, str) and tier != "auto" else None,
         fallback_models=models[1:MODELS_MAX],
         is_priced_by_tokens=len(models) <= MODELS_MAX and not _asks_for_services(body, models),
@@ -66,7 +67,7 @@ def with_output_limit(body: dict[str, Any], output_tokens: int, provider: str) -
 
     ``max_tokens`` is what every server knows; OpenAI's newer models know only the other.
     """
-    each = max(1, output_tokens // _choices(body))
+    each = output_tokens // _choices(body)
     told = {name: min(body[name], each) for name in _LIMITS if _is_count(body.get(name))}
     if not told:
         told = {_LIMITS[0] if provider in _KNOW_NEW_LIMIT else _LIMITS[1]: each}
@@ -94,7 +95,7 @@ def output_limit(body: dict[str, Any], granted: int | None) -> int | None:
     """Return what one choice may write: the request's limit or the grant, whichever is less."""
     limits = [body[name] for name in _LIMITS if _is_count(body.get(name))]
     if granted is not None:
-        limits.append(max(1, granted // _choices(body)))
+        limits.append(granted // _choices(body))
     return min(limits, default=None)
 
 

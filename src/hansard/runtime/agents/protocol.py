@@ -29,6 +29,7 @@ class CallPlan(Struct, frozen=True, kw_only=True):
         model: The model that is asked for.
         input_tokens_bound: No more tokens than these are sent, as far as one can tell.
         output_tokens: The caller's own limit, all choices together; None: none was set.
+        choices: How many answers are asked for.
         service_tier: The tier that is asked for; None leaves it to the provider.
         fallback_models: Models that may answer in place of it.
         is_priced_by_tokens: Nothing is asked for that is billed beside the tokens of these
@@ -39,6 +40,7 @@ class CallPlan(Struct, frozen=True, kw_only=True):
     model: str
     input_tokens_bound: int
     output_tokens: int | None = None
+    choices: int = 1
     service_tier: str | None = None
     fallback_models: tuple[str, ...] = ()
     is_priced_by_tokens: bool = True
@@ -53,8 +55,8 @@ class Grant(Struct, frozen=True, kw_only=True):
 
     Attributes:
         call_id: Names the call; it becomes the ``event_id`` of its usage.
-        output_tokens: Write this limit (all choices together) into the request; None: no
-            budget applies, the request stays as it is.
+        output_tokens: Write this limit (all choices together, at least one for each) into the
+            request; None: no budget applies, the request stays as it is.
         headers: To be sent on to an upstream, in place of the request's of the same names.
         ended: To be called when the call has been answered, unless the turn ends with it.
     """
