@@ -17,6 +17,7 @@ from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.chat import Chat, ChatLimits
 from hansard.runtime.gates import Prices
 from hansard.runtime.observers import Observer
+from hansard.runtime.patience import Patience
 from hansard.runtime.turn_records import TurnRecord
 from hansard.service.sessions import DatabaseSessions
 
@@ -33,7 +34,6 @@ AMPLE = ChatLimits(
     waiting=4,
     wait_s=60.0,
     left_s=60.0,
-    record_s=60.0,
     drain_s=60.0,
 )
 
@@ -72,6 +72,7 @@ async def chatting(
     async with Chat(
         record,
         agent,
+        patience=Patience(60.0, record.check),
         prices=prices,
         spool=folder / "spool",
         limits=limits,

@@ -99,3 +99,12 @@ async def test_cancellation_is_not_taken_for_slowness() -> None:
     asyncio.get_running_loop().call_later(0.0, waiting.cancel)
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_record_that_does_not_answer_something_quick_is_lost() -> None:
+    patience = Patience(0.0, never)
+    for _ in range(2):
+        with pytest.raises(Unavailable) as refused:
+            await patience.look(never)
+        assert refused.value.code == "record_unavailable"
+        assert patience.is_lost

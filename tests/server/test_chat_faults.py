@@ -14,6 +14,8 @@ import httpx
 import openai
 import pytest
 
+from hansard.server.app import key_service
+from hansard.settings import AccessSettings
 from tests.faults.proxy import Proxy
 from tests.runtime.upstreams import (
     DONE,
@@ -292,6 +294,40 @@ async def test_waiting_turns_are_told(record_url: str, tmp_path: Path, outage: O
         assert "hansard_spool_records 1.0" in metrics
         assert "hansard_spool_refused 0.0" in metrics
         await until(lambda: not chat.spooled)
+
+
+async def test_keys_open_the_chat_and_the_metrics_without_the_record(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    upstream = FakeUpstream(WHOLE)
+    access = AccessSettings(auth="key", key_pepper="pepper")
+    with ExitStack() as stack:
+        outage = Outage(postgres_url, stack)
+        async with chatting(
+            postgres_url,
+            tmp_path,
+            upstream,
+            server_url=outage.url,
+            access=access,
+            record_wait_s=0.5,
+        ) as chat:
+            keys = key_service(chat.record, access)
+            (key, _), (unseen, _) = [await keys.create("acme", owner) for owner in ("ann", "bob")]
+            await chat.client("s", key).chat.completions.create(**QUESTION)
+            with during(outage):
+                await chat.client("s", key).chat.completions.create(**KEPT)
+                with pytest.raises(openai.InternalServerError) as refused:
+                    await chat.client("s", unseen).chat.completions.create(**KEPT)
+                assert refused.value.code == "record_unavailable"
+                async with httpx.AsyncClient(base_url=chat.url, timeout=60) as client:
+                    token = {"Authorization": f"Bearer {key}"}
+                    metrics = await client.get("/metrics", headers=token)
+                    readiness = await client.get("/readyz")
+                assert "hansard_spool_records 1.0" in metrics.text
+                assert readiness.status_code == 503
+                assert readiness.json()["error"]["details"]["spooled"] == 1
+                assert "/" not in readiness.text
+            await until(lambda: not chat.spooled)
 
 
 async def test_next_server_records_what_the_last_one_could_not(

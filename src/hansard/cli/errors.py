@@ -76,3 +76,5 @@ def report(error: HansardError, *, as_json: bool) -> None:
         request_id = error.details.get("request_id")
         request = f", request {request_id}" if request_id else ""
         click.echo(f"error: {error.message} ({error.code}{request})", err=True)
+        for note in error.notes:
+            click.echo(note, err=True)

@@ -29,6 +29,11 @@ class HansardError(Exception):
         self.code = code or self.default_code
         self.details = details
 
+    @property
+    def notes(self) -> list[str]:
+        """What the log and the command line tell beside the message, and no answer does."""
+        return getattr(self, "__notes__", [])
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.code, self.details)
 

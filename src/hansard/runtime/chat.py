@@ -41,7 +41,6 @@ class ChatLimits:
         turn_s: How long an agent may take.
         waiting: Turns that wait for one session; ``wait_s`` is how long one of them may.
         left_s: How long a turn goes on for a client that has left.
-        record_s: How long an answer waits for the record.
         drain_s: How long turns under way may take once no more are begun.
     """
 
@@ -54,7 +53,6 @@ class ChatLimits:
     waiting: int
     wait_s: float
     left_s: float
-    record_s: float
     drain_s: float
 
 
@@ -63,6 +61,7 @@ class Chat:
 
     Args:
         record: An open record.
+        patience: How long an answer waits for the record.
         prices: Gives the prices of a record's tenant.
         spool: Folder for turns that the record does not take yet.
         is_record_required: Call no model without a hold.
@@ -78,6 +77,7 @@ class Chat:
         record: DatabaseSessions,
         agent: Agent,
         *,
+        patience: Patience,
         prices: Prices,
         spool: Path,
         limits: ChatLimits,
@@ -90,7 +90,6 @@ class Chat:
         self.is_record_required = is_record_required
         self._limits = limits
         self._log = log
-        patience = Patience(limits.record_s, record.check)
         self._recorder = Recorder(record, SpoolFolder(spool), patience, log)
         self._shared = Shared(
             agent=agent,

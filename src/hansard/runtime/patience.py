@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from hansard.alarms import Alarm
@@ -60,7 +61,7 @@ class Patience:
             Unavailable: If there is no answer in time, or was none a moment ago.
         """
         if self.is_lost:
-            raise Unavailable("the record does not answer", code="record_unavailable")
+            raise _lost()
         silences = self._silences
         try:
             with Alarm(self.wait_max_s):
@@ -77,17 +78,36 @@ class Patience:
             self._silences = 0
         return answer
 
+    async def look(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask for something of constant size: a record that does not answer in time is lost.
+
+        Raises:
+            Unavailable: If it does not, or did not a moment ago.
+        """
+        if self.is_lost:
+            raise _lost()
+        try:
+            with Alarm(self.wait_max_s):
+                return await ask()
+        except TimeoutError as exc:
+            self._lose()
+            raise _lost() from exc
+        except Unavailable:
+            self._lose()
+            raise
+
     async def _find_out(self) -> None:
         """Tell a record that does not answer from one that was asked for much."""
         if self._silences >= SILENCES_MAX:
             self._lose()
             return
-        try:
-            with Alarm(self.wait_max_s):
-                await self._look()
-        except (TimeoutError, Unavailable):
-            self._lose()
+        with suppress(Unavailable):
+            await self.look(self._look)
 
     def _lose(self) -> None:
         self._silences = 0
         self._lost_until_s = asyncio.get_running_loop().time() + PAUSE_S
+
+
+def _lost() -> Unavailable:
+    return Unavailable("the record does not answer", code="record_unavailable")

@@ -56,7 +56,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(record)
             client = await stack.enter_async_context(_client())
-            context.authenticator = _authenticator(settings.access, record, client)
+            context.authenticator = _authenticator(context, client)
             await _tell_durability(record, context.log)
             told = await stack.enter_async_context(telling(settings.telemetry, record.clock))
             chat = await open_chat(context, agent, told)
@@ -96,12 +96,11 @@ def key_service(record: DatabaseSessions, access: AccessSettings) -> KeyService:
     return KeyService(record.runner, clock=record.clock, pepper=secret)
 
 
-def _authenticator(
-    access: AccessSettings, record: DatabaseSessions, client: httpx.AsyncClient
-) -> Authenticator:
+def _authenticator(context: Context, client: httpx.AsyncClient) -> Authenticator:
+    access, record = context.settings.access, context.record
     if access.auth == "none":
         return Everybody(record.actor)
-    keys = KeyHolders(key_service(record, access))
+    keys = KeyHolders(key_service(record, access), context.patience, record.clock)
     if access.auth == "key":
         return keys
     issuer, audience = access.oidc_issuer, access.oidc_audience

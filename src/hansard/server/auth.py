@@ -9,16 +9,22 @@ Which credentials are wrong, and why, is told only as far as it does not help to
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from hansard.core.actors import Actor
 from hansard.core.errors import Unauthorized, Unavailable
+from hansard.core.ids import Clock
+from hansard.core.keys import ApiKey
+from hansard.runtime.patience import Patience
 from hansard.service.keys import KeyService, actor_of
 
 TOKEN_BYTES_MAX = 8_192
+SEEN_KEYS_MAX: Final = 10_000
+SEEN_KEYS_US: Final = 15 * 60 * 1_000_000  # that a key counts while the database is away
 _SCHEME = b"bearer "
 
 
@@ -89,18 +95,81 @@ class Everybody:
         return self._actor
 
 
-class KeyHolders:
-    """Lets the holders of API keys in."""
+class SeenKeys:
+    """Keys that were good a short while ago, the latest of them; by digests of their texts.
 
-    def __init__(self, keys: KeyService) -> None:
+    Args:
+        clock: The present time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[bytes, tuple[ApiKey, int]] = {}
+
+    def note(self, text: str, key: ApiKey) -> None:
+        """Remember a key that is good now."""
+        digest = self.forget(text)
+        self._seen[digest] = (key, self._clock())
+        if len(self._seen) > SEEN_KEYS_MAX:
+            del self._seen[next(iter(self._seen))]
+
+    def find(self, text: str) -> ApiKey | None:
+        """Return a key that was good within ``SEEN_KEYS_US``, and has not expired since."""
+        key, seen_at_us = self._seen.get(_digest(text), (None, 0))
+        now_us = self._clock()
+        is_good = key is not None and key.is_valid(now_us) and now_us - seen_at_us < SEEN_KEYS_US
+        return key if is_good else None
+
+    def forget(self, text: str) -> bytes:
+        """Forget a key, if it was seen; return its digest."""
+        digest = _digest(text)
+        self._seen.pop(digest, None)
+        return digest
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+class KeyHolders:
+    """Lets the holders of API keys in.
+
+    The database is asked each time. While it does not answer, a key counts that was good a
+    short while ago: what is asked for may be had without it.
+
+    Args:
+        keys: The keys of the database.
+        patience: How long to wait for it.
+        clock: The present time.
+    """
+
+    def __init__(self, keys: KeyService, patience: Patience, clock: Clock) -> None:
         self._keys = keys
+        self._patience = patience
+        self._seen = SeenKeys(clock)
 
     async def actor(self, authorization: bytes | None) -> Actor:
         return await self.holder(read_bearer(authorization))
 
     async def holder(self, token: str) -> Actor:
-        """Return the actor that a key stands for."""
-        return actor_of(await self._keys.authenticate(token))
+        """Return the actor that a key stands for.
+
+        Raises:
+            Unauthorized: If it is no good key.
+            Unavailable: If nobody can say.
+        """
+        try:
+            key = await self._patience.look(lambda: self._keys.authenticate(token))
+        except Unauthorized:
+            self._seen.forget(token)
+            raise
+        except Unavailable:
+            seen = self._seen.find(token)
+            if seen is None:
+                raise
+            return actor_of(seen)
+        self._seen.note(token, key)
+        return actor_of(key)
 
 
 def read_bearer(authorization: bytes | None) -> str:

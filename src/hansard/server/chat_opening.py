@@ -42,6 +42,7 @@ async def open_chat(
     return Chat(
         context.record,
         agent,
+        patience=context.patience,
         prices=_prices,
         spool=spool_folder(settings),
         limits=ChatLimits(
@@ -54,7 +55,6 @@ async def open_chat(
             waiting=chat.session_queue,
             wait_s=chat.session_wait_s,
             left_s=chat.left_s,
-            record_s=chat.record_wait_s,
             drain_s=max(settings.server.drain_s - END_S, settings.server.drain_s / 2),
         ),
         is_record_required=chat.require_record,

@@ -50,6 +50,6 @@ async def _repeat(chore: Chore, log: Log) -> None:
 
 def _tell(chore: Chore, error: BaseException, log: Log) -> None:
     if isinstance(error, HansardError):
-        log.warning("chore.failed", chore=chore.name, code=error.code)
+        log.warning("chore.failed", chore=chore.name, code=error.code, why=error.notes)
     else:
         log.error("chore.failed", chore=chore.name, code=kind_of(error), at=frames_of(error))

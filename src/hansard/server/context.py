@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from hansard.core.errors import LimitReached, Unavailable
 from hansard.runtime.chat import Chat
+from hansard.runtime.patience import Patience
 from hansard.runtime.room import Room
 from hansard.server.auth import Authenticator, Nobody
 from hansard.server.logs import Log
@@ -31,6 +32,7 @@ class Context:
         authenticator: Set once the record is open, which holds the keys.
         openapi: The API's description as JSON; ``docs`` is the same as a page.
         is_local: Nobody is asked for credentials, so only this machine may call.
+        patience: How long to wait for the record, where that is not what was asked for.
         chat: What answers chat requests, while the server runs; None if nothing does.
         draining: The server is about to stop: it is no longer ready, and streams are closed.
     """
@@ -50,6 +52,7 @@ class Context:
         self.log = log
         self.openapi = openapi
         self.docs = docs
+        self.patience = Patience(settings.chat.record_wait_s, record.check)
         self._is_shared = settings.access.auth != "none"  # by tenants who do not know each other
         streams = settings.server.max_streams
         self.streams = Streams(streams, self.share_of(streams))

@@ -10,7 +10,7 @@ and the client's next call with it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from starlette.exceptions import HTTPException
@@ -65,7 +65,7 @@ class Edge:
             check_path(scope.get("raw_path"))
             await self._router(scope, receive, send)
         except HansardError as error:
-            await self._fail(responder, responder.write_failure(error), error.code)
+            await self._fail(responder, responder.write_failure(error), error.code, why=error.notes)
         except HTTPException as error:
             await self._fail(responder, framework_failure(error), str(error.status_code))
         except ClientDisconnect:
@@ -97,7 +97,13 @@ class Edge:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _fail(
-        self, responder: Responder, reply: Reply, code: str, *, at: list[str] | None = None
+        self,
+        responder: Responder,
+        reply: Reply,
+        code: str,
+        *,
+        why: Sequence[str] = (),
+        at: list[str] | None = None,
     ) -> None:
         """Answer with an error, unless an answer is on its way already: that one breaks off."""
         status = reply.status or 0
@@ -107,6 +113,7 @@ class Edge:
                 request_id=responder.request_id.decode(),
                 route=responder.route,
                 code=code,
+                why=[*why],
                 at=at,
             )
         if not responder.status:

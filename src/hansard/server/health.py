@@ -17,15 +17,21 @@ async def get_liveness(call: PlainCall) -> Reply:
 
 async def get_readiness(call: PlainCall) -> Reply:
     """Tell whether requests should be sent here: the database answers, with our schema."""
-    if call.context.draining:
+    context, chat = call.context, call.context.chat
+    if context.draining:
         raise Unavailable("the server is about to stop", code="draining")
-    await call.record.check()
-    chat = call.context.chat
+    try:
+        await context.patience.look(call.record.check)
+    except Unavailable as error:
+        if chat is not None:
+            error.details["spooled"] = chat.spool.waiting
+        raise
     if chat is None:
         return Reply(to_json(answers.Health("ready")))
-    if chat.is_record_required and chat.spool.waiting:
-        raise Unavailable("turns wait to be recorded", code="spool_waiting")
-    return Reply(to_json(answers.Health("ready", chat.spool.waiting)))
+    waiting = chat.spool.waiting
+    if chat.is_record_required and waiting:
+        raise Unavailable("turns wait to be recorded", code="spool_waiting", spooled=waiting)
+    return Reply(to_json(answers.Health("ready", waiting)))
 
 
 async def get_metrics(call: PlainCall) -> Reply:

@@ -19,7 +19,7 @@ from psycopg import generators
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
-from hansard.core.errors import Conflict, Corrupt, InvalidInput, Unavailable
+from hansard.core.errors import Conflict, Corrupt, HansardError, InvalidInput, Unavailable
 from hansard.core.strict_json import exact
 from hansard.store.bulletin import Bulletin
 from hansard.store.database import ForRows, Row, Tx
@@ -386,11 +386,14 @@ def _write_element(value: str | int | bytes | None) -> str:
     return f'"\\\\x{value.hex()}"' if isinstance(value, bytes) else str(int(value))
 
 
-def _translate(error: psycopg.Error) -> Exception:
+def _translate(error: psycopg.Error) -> HansardError:
     state = error.sqlstate or ""
     said = f"{' '.join(filter(None, ('PostgreSQL', state)))}: {error}"
     if isinstance(error, psycopg.DataError) or state.startswith(_REFUSED):
         return Conflict(f"the database refused a row ({state})", code="refused")
     if state.startswith(("XX", "58P")):
-        return Corrupt(said, code="database_corrupt")
-    return Unavailable(said, reason=state or "connection")
+        ours: HansardError = Corrupt(f"PostgreSQL is damaged ({state})", code="database_corrupt")
+    else:
+        ours = Unavailable("the database does not answer", reason=state or "connection")
+    ours.add_note(said)  # it may name hosts and files
+    return ours
