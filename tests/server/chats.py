@@ -115,7 +115,7 @@ async def chatting(
         async with _listening(app) as url:
             running = Chat(url, record, spool, app)
             async with httpx.AsyncClient(base_url=url, timeout=60) as asking:
-                assert (await asking.get("/readyz")).is_success  # it has started
+                assert (await asking.get("/livez")).is_success  # it has started
             try:
                 yield running
             finally:
