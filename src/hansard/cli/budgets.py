@@ -69,7 +69,7 @@ def budget() -> None:
 
 
 @budget.command("list", cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @as_json
 def list_budgets(given: Settings, *, as_json: bool) -> None:
     """List the budgets of a tenant, and what is left of each now.
@@ -101,7 +101,7 @@ def list_budgets(given: Settings, *, as_json: bool) -> None:
 
 
 @budget.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @click.argument("budget_id", metavar="BUDGET")
 @click.option("-n", "count", type=click.IntRange(1, 1_000), default=100, show_default=True)
 @as_json
@@ -112,7 +112,7 @@ def show(given: Settings, *, budget_id: str, count: int, as_json: bool) -> None:
 
 
 @budget.command("set", cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @click.argument("scope", type=click.Choice(SCOPES))
 @click.argument("subject", default="")
 @click.option("--limit", required=True, help="Dollars, such as 25.00; with --tokens, tokens.")
@@ -170,7 +170,7 @@ def set_budget(
 
 
 @budget.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @click.argument("budget_id", metavar="BUDGET")
 @confirmed
 @as_json
@@ -185,7 +185,7 @@ def delete(given: Settings, *, budget_id: str, yes: bool, as_json: bool) -> None
 
 
 @budget.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @click.option("--state", type=click.Choice(HOLD_STATES), default="unknown", show_default=True)
 @click.option("-n", "count", type=click.IntRange(1, 1_000), default=100, show_default=True)
 @as_json
@@ -203,7 +203,7 @@ def holds(given: Settings, *, state: str, count: int, as_json: bool) -> None:
 
 
 @budget.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @click.argument("call_ids", metavar="CALL...", nargs=-1, required=True)
 @click.option("--cost", help="What it cost, in dollars, as its provider says.")
 @click.option("--input-tokens", type=click.IntRange(0), default=0, help="What was sent.")

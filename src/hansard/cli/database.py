@@ -27,7 +27,7 @@ def database() -> None:
 
 
 @database.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @as_json
 def migrate(given: Settings, *, as_json: bool) -> None:
     """Bring a database to the newest schema, and make it if there is none.
@@ -49,7 +49,7 @@ def migrate(given: Settings, *, as_json: bool) -> None:
 
 
 @database.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @as_json
 def check(given: Settings, *, as_json: bool) -> None:
     """Look whether a database is at the newest schema and, if it is SQLite, sound.
@@ -92,7 +92,7 @@ def check(given: Settings, *, as_json: bool) -> None:
 
 
 @database.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def backup(given: Settings, *, file: Path, force: bool) -> None:

@@ -94,7 +94,7 @@ def check_database(given: Settings) -> None:
     """Refuse the URL of a server."""
     if not given.record.database.startswith(("sqlite:", "postgresql:", "postgres:")):
         raise InvalidInput(
-            "this works on a database and not through a server, whose HTTP API has it if it has it "
-            "(see /docs there); give the URL of a database: sqlite:///… or postgresql://…",
+            "this works on a database (sqlite:///… or postgresql://…); through a server, use its "
+            "HTTP API (/docs there)",
             code="not_a_database",
         )

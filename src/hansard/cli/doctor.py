@@ -21,7 +21,7 @@ _COLUMNS: Final = (Column("finding"), Column("state"), Column("detail"))
 
 
 @click.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @as_json
 def doctor(given: Settings, *, as_json: bool) -> None:
     """Check what the durability of a database rests on.

@@ -36,7 +36,7 @@ def key() -> None:
 
 
 @key.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @click.option("--owner", required=True, help="On whose behalf the holder acts.")
 @click.option(
     "--scope",
@@ -74,7 +74,7 @@ def create(
 
 
 @key.command("list", cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @as_json
 def list_keys(given: Settings, *, as_json: bool) -> None:
     """List the keys of a tenant, the oldest first.
@@ -94,7 +94,7 @@ def list_keys(given: Settings, *, as_json: bool) -> None:
 
 
 @key.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @click.argument("key_id")
 @confirmed
 @as_json

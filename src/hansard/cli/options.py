@@ -16,6 +16,9 @@ from hansard.settings import Declared
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., Any]
 
+_DATABASE: Final = (
+    "The database: sqlite:///path or postgresql://…; not a Hansard server (use its HTTP API)."
+)
 RECORD: Final = ("record",)
 PRICES: Final = ("record", "prices")
 SERVER: Final = (
@@ -31,9 +34,15 @@ SERVER: Final = (
 
 
 def takes_settings(
-    sections: tuple[str, ...] = RECORD, *, without: str = ""
+    sections: tuple[str, ...] = RECORD, *, without: str = "", on_database: bool = False
 ) -> Callable[[Command], Command]:
-    """Give a command the flags of these sections, and the settings as ``given``."""
+    """Give a command the flags of these sections, and the settings as ``given``.
+
+    Args:
+        sections: Whose settings have a flag.
+        without: A setting that has none here.
+        on_database: Whether the command works on a database only, not through a server.
+    """
     wanted = [
         item
         for item in settings.declared()
@@ -48,7 +57,8 @@ def takes_settings(
 
         command: Command = run
         for item in reversed(wanted):
-            command = _option(item)(command)
+            about = _DATABASE if on_database and item.name == "database" else item.about.text
+            command = _option(item, about)(command)
         return command
 
     return decorate
@@ -102,9 +112,9 @@ def ask(question: str, *, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def _option(item: Declared) -> Callable[[Command], Command]:
+def _option(item: Declared, about: str) -> Callable[[Command], Command]:
     assert item.flag is not None
-    described = f"{item.about.text.replace('`', '')}  [{item.variable}]"
+    described = f"{about.replace('`', '')}  [{item.variable}]"
     if item.kind is bool:
         return click.option(item.flag, item.name, flag_value=True, default=None, help=described)
     if item.choices:

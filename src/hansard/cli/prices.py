@@ -70,7 +70,7 @@ def price() -> None:
 
 
 @price.command("list", cls=RecordCommand)
-@takes_settings(PRICES)
+@takes_settings(PRICES, on_database=True)
 @click.option("--provider", default="", help="Only this provider's.")
 @click.option("--model", default="", help="Only models with this in their names.")
 @click.option("--history", is_flag=True, help="Also those that do not hold now.")
@@ -98,7 +98,7 @@ def list_prices(
 
 
 @price.command(cls=RecordCommand)
-@takes_settings(PRICES)
+@takes_settings(PRICES, on_database=True)
 @_document
 @_all_tenants
 @as_json
@@ -126,7 +126,7 @@ def diff(given: Settings, *, file: Path, all_tenants: bool, as_json: bool) -> No
 
 
 @price.command("import", cls=RecordCommand)
-@takes_settings(PRICES)
+@takes_settings(PRICES, on_database=True)
 @_document
 @_all_tenants
 @as_json
@@ -150,7 +150,7 @@ def import_prices(given: Settings, *, file: Path, all_tenants: bool, as_json: bo
 
 
 @price.command(cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @_all_tenants
 @as_json
 def versions(given: Settings, *, all_tenants: bool, as_json: bool) -> None:

@@ -57,7 +57,7 @@ def retention() -> None:
 
 
 @retention.command("list", cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @as_json
 def list_rules(given: Settings, *, as_json: bool) -> None:
     """List the rules that a tenant goes by.
@@ -80,7 +80,7 @@ def list_rules(given: Settings, *, as_json: bool) -> None:
 
 
 @retention.command("set", cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @_kind
 @click.argument("keep_days", metavar="DAYS", type=KeepDays())
 @_every_tenant
@@ -102,7 +102,7 @@ def set_rule(
 
 
 @retention.command("unset", cls=RecordCommand)
-@takes_settings()
+@takes_settings(on_database=True)
 @_kind
 @_every_tenant
 @as_json

@@ -11,7 +11,7 @@ from hansard.settings import Settings
 
 
 @click.command(cls=RecordCommand)
-@takes_settings(SERVER, without="tenant")
+@takes_settings(SERVER, without="tenant", on_database=True)
 def serve(given: Settings) -> None:
     """Serve a database over HTTP, until interrupted or terminated.
 

@@ -20,7 +20,9 @@ from hansard.settings import Settings
 @takes_settings()
 @click.argument("sessions", nargs=-1, metavar="SESSION...")
 @click.option("--all", "every", is_flag=True, help="Every session within reach.")
-@click.option("--ledger", is_flag=True, help="Usage, budgets and holds instead of sessions.")
+@click.option(
+    "--ledger", is_flag=True, help="Usage, budgets and holds instead; on a database only."
+)
 @as_json
 def verify(
     given: Settings, *, sessions: tuple[str, ...], every: bool, ledger: bool, as_json: bool
