@@ -26,7 +26,7 @@ from hansard import Conflict, InvalidInput, LimitReached, TurnReceipt
 from hansard.compose import open_database
 from hansard.core.actors import DEFAULT_TENANT, Actor
 from hansard.core.budgets import Subjects
-from hansard.core.usage import NO_USAGE, NewUsage
+from hansard.core.usage import NO_USAGE, NewUsage, UsageTotals
 from hansard.service.sessions import DatabaseSessions
 from hansard.store import limits
 from tests.budget_model import (
@@ -214,7 +214,14 @@ class BudgetMachine(RuleBasedStateMachine):
         if self.sessions.get(usage[1].session) == which:
             assert self.send(*usage)[0] == replace(told, replayed=True)
         elif usage[-1]:
-            assert self.send(*usage)[0].usage == NO_USAGE
+            before = self.used_in(usage[1].session)
+            self.send(*usage)
+            assert self.used_in(usage[1].session) == before
+
+    def used_in(self, session_id: str) -> UsageTotals:
+        if session_id not in self.sessions:
+            return NO_USAGE
+        return self.run(self.books.get(session_id)).usage
 
     def send(
         self,
@@ -285,9 +292,7 @@ class BudgetMachine(RuleBasedStateMachine):
             return ModelEntry(
                 hold.entry.account, hold.at_us, cost or 0, tokens or hold.entry.tokens
             )
-        is_there = hold.account.session in self.sessions
-        account = hold.account if is_there else hold.account._replace(session="")
-        return ModelEntry(account, hold.at_us, cost or 0, tokens)
+        return ModelEntry(hold.account, hold.at_us, cost or 0, tokens)
 
     @precondition(lambda self: len(self.sessions) > 1)
     @rule(data=st.data())
