@@ -154,6 +154,17 @@ async def test_one_tenant_does_not_take_all_the_memory(
         await chat.begin(asks(fresh)).delivery.opened
 
 
+async def test_answer_that_takes_all_the_memory_ends_and_is_billed(
+    record: DatabaseSessions, tmp_path: Path
+) -> None:
+    """Also of a client that has left, for whom nobody reads."""
+    limits = replace(AMPLE, size_bytes_by_tenant=1_000)
+    agent = Scripted([Line(text="word " * 300)])
+    async with chatting(record, tmp_path, agent, limits=limits) as chat:
+        assert b"turn_interrupted" in await heard(chat.begin(asks(record)))
+    assert 0 < (await record.get("s")).usage.output_tokens < 300
+
+
 @pytest.mark.parametrize("why", ["long", "stuck"])
 async def test_history_that_cannot_be_read_is_nobody_elses_affair(
     record: DatabaseSessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from hansard.alarms import Alarm
-from hansard.core.errors import HansardError, Unavailable, UpstreamFailed
+from hansard.core.errors import HansardError, LimitReached, Unavailable, UpstreamFailed
 from hansard.core.history import is_whole
 from hansard.core.sessions import Session
 from hansard.core.turns import make_chat_turn_id
@@ -30,6 +30,7 @@ from hansard.runtime.agents.protocol import (
     Head,
     Headers,
     Request,
+    Text,
     Wire,
 )
 from hansard.runtime.deliveries import Delivery
@@ -230,17 +231,28 @@ class Turn:
             async for event in events:
                 match event:
                     case Wire():
+                        self._keep(len(event.data))
                         self.delivery.pass_on(event)
                     case Head():
                         self.delivery.open(event)
                     case Completed():
                         self.delivery.complete(event)
                         return event
+                    case Text():
+                        self._keep(len(event.text))
+                        self.delivery.say(event)
                     case _:
                         self.delivery.say(event)
                 if self.delivery.pipe.is_full:
                     await self._wait_for_client(events)
         raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))
+
+    def _keep(self, size_bytes: int) -> None:
+        """Have room for a piece of the answer, which is kept until the end, or end here."""
+        try:
+            self._take(size_bytes)
+        except LimitReached:
+            self._stops.interrupt()
 
     async def _wait_for_client(self, events: AsyncGenerator[Event]) -> None:
         """Wait for a slow client; one that reads nothing for long is left behind.

@@ -195,8 +195,9 @@ class ChatSettings:
     max_turns_bytes: Annotated[
         int,
         About(
-            "Size of their requests and of the histories put before those, half of it for one "
-            "tenant; what is more is answered 429.",
+            "Size of their requests, of the histories put before those and of the answers so "
+            "far, half of it for one tenant; a request that is more is answered 429 (413 if it "
+            "is too large by itself), an answer ends there.",
             least=2**20,
             most=2**40,
         ),
