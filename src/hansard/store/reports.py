@@ -6,6 +6,7 @@ whole tenant serve, which are kept beside those of its parts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from hansard.core.actors import Actor
@@ -40,11 +41,9 @@ def make(tx: Tx, actor: Actor, query: ReportQuery) -> UsageReport:
             return make_report(query, actor.tenant_id, ())
         filters["owner"] = actor.owner
     first, second, *_ = (*[_STORED.get(group, group) for group in query.group_by], "")
-    asks_for_parts = {"agent", "owner"} & {*query.group_by, *filters}
-    by_hours = "report_by_hours" if asks_for_parts else "report_of_tenant"
     rows = tx.rows(
-        "report_by_sessions" if query.by_session else by_hours,
-        [*filters],
+        "report",
+        [_source(query, filters), *filters],
         tenant_id=actor.tenant_id,
         first=first,
         second=second,
@@ -57,3 +56,10 @@ def make(tx: Tx, actor: Actor, query: ReportQuery) -> UsageReport:
         raise too_many_buckets()
     sums = ((row[:2], UsageTotals._make(join_halves(row[2:]))) for row in rows)
     return make_report(query, actor.tenant_id, sums)
+
+
+def _source(query: ReportQuery, filters: Mapping[str, str]) -> str:
+    """The smallest sums that tell apart what is asked for."""
+    if query.by_session:
+        return "sessions"
+    return "callers" if {"agent", "owner"} & {*query.group_by, *filters} else "tenant"
