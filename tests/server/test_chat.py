@@ -153,14 +153,17 @@ async def test_header_says_what_is_sent(chat: Chat, upstream: FakeUpstream) -> N
 async def test_question_that_a_client_sends_again_is_recorded_once(
     chat: Chat, upstream: FakeUpstream
 ) -> None:
-    """Be it the first one or another, with what is stored before it."""
-    client, again = chat.client("s"), {"X-Stainless-Retry-Count": "1"}
+    """Be it the first one or another; whether a client counts, or names a question by a key."""
+    ask = chat.client("s").chat.completions.create
     said: list[dict[str, Any]] = []
-    for number in ("1", "2"):
-        await client.chat.completions.create(**says(user(number)))
-        await client.chat.completions.create(**says(user(number)), extra_headers=again)
-        assert upstream.asked[-1].body["messages"] == [*said, user(number)]
-        said += [user(number), assistant("Hello"), assistant("Hello")]
+    for number, first, again in (
+        ("1", {}, {"X-Stainless-Retry-Count": "1"}),
+        *[("2", {"Idempotency-Key": key}, {"Idempotency-Key": f'"{key}"'}) for key in "ab"],
+    ):
+        for headers in (first, again, again):
+            await ask(**says(user(number)), extra_headers=headers)
+            assert upstream.asked[-1].body["messages"] == [*said, user(number)]
+        said += [user(number), *[assistant("Hello")] * 3]
     assert await chat.said("s") == said
 
 

@@ -39,6 +39,7 @@ STATUSES: Final = ("in_progress", "completed", "failed", "interrupted")
 SEQ_MAX = 2**53 - 1
 _CALLS: Final = Encoder()
 _CHAT_TURN: Final = re.compile("chat_[0-9A-Z]{26}")
+_KEY_CHARACTERS: Final = 8
 _NO_REST: Final = astuple(NewUsage(event_id=""))[9:]
 
 
@@ -161,9 +162,22 @@ def check_turn(
     )
 
 
-def make_chat_turn_id(now_us: int) -> str:
-    """Make the id of a turn of the chat server, which is told while the turn is under way."""
-    return "chat_" + make_ulid(now_us, NOISE)
+def make_chat_turn_id(now_us: int, key: str | None = None) -> str:
+    """Make the id of a turn of the chat server, which is told while the turn is under way.
+
+    It ends as the client's key for the request says, if there is one.
+    """
+    turn_id = "chat_" + make_ulid(now_us, NOISE)
+    return turn_id if key is None else turn_id[:-_KEY_CHARACTERS] + _write_key(key)
+
+
+def has_key(turn_id: str | None, key: str) -> bool:
+    """Tell by its id whether a turn of the chat server was asked for under a key.
+
+    >>> has_key(make_chat_turn_id(0, "a"), "a"), has_key(make_chat_turn_id(0, "b"), "a")
+    (True, False)
+    """
+    return turn_id is not None and turn_id.endswith(_write_key(key))
 
 
 def check_free_turn_id(turn_id: str | None) -> None:
@@ -241,6 +255,12 @@ def _named(call: NewUsage, corrects: UsageEntry | None) -> AbstractSet[str]:
     if corrects is None:
         return {call.event_id}
     return {call.event_id, corrects.event_id, reversed_id(corrects.event_id)}
+
+
+def _write_key(key: str) -> str:
+    """Forty bits of a key's digest, so that as many of an id's are left to chance."""
+    noise = hashlib.sha256(key.encode()).digest()
+    return make_ulid(0, lambda size: noise[:size])[-_KEY_CHARACTERS:]
 
 
 def _default_event_id(turn_id: str, index: int) -> str:

@@ -13,6 +13,7 @@ from hansard.core.history import continues, find_new, is_whole, relate
 from hansard.core.messages import StoredMessage
 from hansard.core.paging import LIMIT_MAX
 from hansard.core.sessions import Session
+from hansard.core.turns import has_key
 from hansard.offload import THREAD_BYTES, beside, is_long
 from hansard.service.sessions import DatabaseSessions
 
@@ -73,10 +74,12 @@ async def complete(
     sent: Bodies,
     way: str = "auto",
     take: Callable[[int], None] = _take_nothing,
+    key: str | None = None,
 ) -> Prompt:
     """Complete what a client sent by what is stored of a session, as it was found.
 
-    ``take`` is told the size of each page that is read, in bytes, and may raise.
+    ``take`` is told the size of each page that is read, in bytes, and may raise. ``key`` is the
+    client's for the request: if it was that of the last turn too, the request came once more.
 
     Raises:
         LimitReached: ``history_too_long``, if what is stored is more than a model can take.
@@ -93,12 +96,20 @@ async def complete(
         new_from = await beside(is_large, lambda: find_new(end, count, sent))
         if new_from is not None:
             return Prompt(sent, sent[new_from:])
+    if way == "auto" and key is not None and await _is_last(record, session.id, count, key):
+        way = "retry"
     held = await read(after=-1, before=count)
     relation = await beside(is_large or is_long(held), lambda: relate(held, sent, way))
     new = sent[relation.new_from :]
     if relation.keeps_history:
         return Prompt(sent, new)
     return Prompt([*map(_for_model, held[: relation.held]), *new], new)
+
+
+async def _is_last(record: DatabaseSessions, session_id: str, count: int, key: str) -> bool:
+    """Tell whether the last of so many messages is of a turn that was asked for under a key."""
+    page = await record.list_stored_messages(session_id, after=count - 2, before=count, limit=1)
+    return any(has_key(message.turn_id, key) for message in page.items)
 
 
 async def _read(

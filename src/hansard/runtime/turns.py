@@ -59,6 +59,7 @@ class Asked:
             new of it.
         size_bytes: Of the body as it came.
         way: Which of the two the messages are, see ``core.history``.
+        key: The client's for the question, however often it sends that.
         is_clamped: Lower the output limit where a budget is too small for it.
         headers: For an upstream.
         client_left: Returns when the client has gone.
@@ -72,6 +73,7 @@ class Asked:
     is_clamped: bool
     headers: Headers
     client_left: Callable[[], Awaitable[None]]
+    key: str | None = None
 
 
 class Shared(NamedTuple):
@@ -113,7 +115,7 @@ class Turn:
         self.session_id = asked.session_id
         self.is_stream = asked.body.get("stream") is True
         self._at_us = asked.record.clock()
-        self.turn_id = make_chat_turn_id(self._at_us)
+        self.turn_id = make_chat_turn_id(self._at_us, asked.key)
         self._model: str | None = asked.body.get("model")
         self.watches = Watches(shared.observers, self._start(), shared.log)
         self._gate = TurnGate(
@@ -205,7 +207,8 @@ class Turn:
                 ) from error
 
     async def _read_history(self, session_id: str) -> Prompt:
-        record, patience = self._asked.record, self._shared.patience
+        asked, patience = self._asked, self._shared.patience
+        record = asked.record
         spool, key = self._shared.recorder.spool, (record.actor.tenant_id, session_id)
         session = await patience.wait(lambda: find_session(record, session_id))
         if spool.has(key):
@@ -215,7 +218,7 @@ class Turn:
             session = await patience.wait(lambda: find_session(record, session_id))
         self._session = session
         with Alarm(HISTORY_S):
-            return await complete(record, session, self._sent, self._asked.way, self._take)
+            return await complete(record, session, self._sent, asked.way, self._take, asked.key)
 
     async def _ask(self) -> Completed:
         """Ask the agent, and hand on what it gives."""

@@ -24,6 +24,7 @@ from hansard.runtime.turns import Asked, Turn
 from hansard.server.bodies import Id, RoleMessage
 from hansard.server.calls import Call, Headers, Later, Reply, Stream, to_json
 from hansard.server.errors import openai_failure
+from hansard.server.requests import idempotency_key
 
 FITS: Final = ("refuse", "clamp")
 FORWARDED: Final = (
@@ -132,6 +133,7 @@ def _asked(call: ChatCall) -> Asked:
         body=_for_agent(body),
         size_bytes=call.size_bytes,
         way=_history_mode(headers),
+        key=idempotency_key(headers) or None,
         is_clamped=fit == "clamp",
         headers=tuple(
             (name.decode(), headers[name].decode("latin-1"))

@@ -75,7 +75,12 @@ SESSION_ID: Final = Header(
 SESSION_HISTORY: Final = Header(
     name="X-Session-History",
     text="Whether the messages are the whole history or what is new; found out, if not said.",
-    pattern=r"^(auto|full|new)$",
+    pattern=r"^(auto|full|new|retry)$",
+)
+QUESTION_KEY: Final = Header(
+    name="Idempotency-Key",
+    text="A name of the question, the same if it is sent once more.",
+    pattern=r"^[!-~]+$",
 )
 BUDGET_FIT: Final = Header(
     name="X-Budget-Fit",
