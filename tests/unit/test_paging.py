@@ -10,23 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hansard.core.errors import InvalidInput
-from hansard.core.paging import LIMIT_MAX, check_limit, read_cursor, sign_cursor
+from hansard.core.paging import LIMIT_MAX, Cursors, check_limit
 
 SECRET = b"s" * 32
-SCOPE = ["sessions", "default", "-created_at"]
+SCOPE = ("sessions", "default", "-created_at")
+CURSORS = Cursors(SECRET, SCOPE)
 positions = st.lists(st.integers() | st.text(max_size=20), max_size=4)
 
 
 @given(positions)
 def test_cursor_reads_back(position: list[Any]) -> None:
-    assert read_cursor(SECRET, SCOPE, sign_cursor(SECRET, SCOPE, position)) == position
+    assert CURSORS.read(CURSORS.write(position)) == position
 
 
 @given(positions, st.data())
 def test_cursor_with_any_changed_character_is_refused(
     position: list[Any], data: st.DataObject
 ) -> None:
-    cursor = sign_cursor(SECRET, SCOPE, position)
+    cursor = CURSORS.write(position)
     index = data.draw(st.integers(0, len(cursor) - 1))
     other = data.draw(st.characters().filter(lambda character: character != cursor[index]))
     forged = cursor[:index] + other + cursor[index + 1 :]
@@ -34,7 +35,7 @@ def test_cursor_with_any_changed_character_is_refused(
     if other.isascii() and _decoded(forged + padding) == _decoded(cursor + padding):
         return  # the last character's spare bits carry nothing
     with pytest.raises(InvalidInput) as caught:
-        read_cursor(SECRET, SCOPE, forged)
+        CURSORS.read(forged)
     assert caught.value.code == "invalid_cursor"
 
 
@@ -47,17 +48,17 @@ def _decoded(cursor: str) -> bytes | None:
 
 @pytest.mark.parametrize(
     ("secret", "scope"),
-    [(b"t" * 32, SCOPE), (SECRET, ["turns", "default", "-created_at"]), (SECRET, [])],
+    [(b"t" * 32, SCOPE), (SECRET, ("turns", "default", "-created_at")), (SECRET, ())],
 )
-def test_cursor_of_another_record_or_list_is_refused(secret: bytes, scope: list[Any]) -> None:
+def test_cursor_of_another_record_or_list_is_refused(secret: bytes, scope: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput):
-        read_cursor(SECRET, SCOPE, sign_cursor(secret, scope, [1, "a"]))
+        CURSORS.read(Cursors(secret, scope).write([1, "a"]))
 
 
 @pytest.mark.parametrize("cursor", ["", "a", "é", "====", "AAAA", "x" * 5_000, "\n", "null"])
 def test_text_that_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidInput):
-        read_cursor(SECRET, SCOPE, cursor)
+        CURSORS.read(cursor)
 
 
 @pytest.mark.parametrize("limit", [1, 50, LIMIT_MAX])

@@ -10,7 +10,7 @@ from hansard.core.errors import InvalidInput
 from hansard.core.ids import NOISE, EntropySource, check_id, make_ulid
 from hansard.core.paging import check_limit, check_offset
 from hansard.core.sessions import NAME_LENGTH_MAX
-from hansard.core.strict_json import check_text
+from hansard.core.strict_json import check_optional_text
 from hansard.core.times import check_us
 
 RATINGS: Final = (1, -1)
@@ -96,7 +96,7 @@ class FeedbackQuery:
         check_limit(self.limit)
         check_offset(self.offset)
         for field in ("trace_id", "session_id", "user_id", "model_id", "agent_type"):
-            _optional(getattr(self, field), field, NAME_LENGTH_MAX)
+            check_optional_text(getattr(self, field), field, length_max=NAME_LENGTH_MAX)
         if self.rating is not None:
             _check_rating(self.rating)
         _check_range(self.since_us, self.until_us)
@@ -121,7 +121,7 @@ class StatsQuery:
             raise InvalidInput(
                 f"window must be one of {', '.join(WINDOWS_US)}", code="invalid_window"
             )
-        _optional(self.agent_type, "agent_type", NAME_LENGTH_MAX)
+        check_optional_text(self.agent_type, "agent_type", length_max=NAME_LENGTH_MAX)
         _check_range(self.since_us, self.until_us)
 
     @property
@@ -168,14 +168,14 @@ def make_feedback(
         trace_id="trace_" + entropy(8).hex()
         if trace_id is None
         else check_id(trace_id, "trace_id"),
-        session_id=_optional(session_id, "session_id", NAME_LENGTH_MAX),
+        session_id=check_optional_text(session_id, "session_id", length_max=NAME_LENGTH_MAX),
         rating=rating,
         comment=changes.comment,
         correction=changes.correction,
-        model_id=_optional(model_id, "model_id", NAME_LENGTH_MAX),
+        model_id=check_optional_text(model_id, "model_id", length_max=NAME_LENGTH_MAX),
         latency_ms=None if latency_ms is None else _check_latency(latency_ms),
         turn_index=None if turn_index is None else _check_turn_index(turn_index),
-        agent_type=_optional(agent_type, "agent_type", NAME_LENGTH_MAX),
+        agent_type=check_optional_text(agent_type, "agent_type", length_max=NAME_LENGTH_MAX),
         created_at_us=at_us,
     )
 
@@ -186,14 +186,9 @@ def check_changes(
     """Check changes to feedback."""
     return FeedbackChanges(
         rating=None if rating is None else _check_rating(rating),
-        comment=_optional(comment, "comment", COMMENT_LENGTH_MAX),
-        correction=_optional(correction, "correction", COMMENT_LENGTH_MAX),
+        comment=check_optional_text(comment, "comment", length_max=COMMENT_LENGTH_MAX),
+        correction=check_optional_text(correction, "correction", length_max=COMMENT_LENGTH_MAX),
     )
-
-
-def _trace_id(entropy: EntropySource) -> str:
-    """An id for a trace that nobody named, as existing clients make theirs."""
-    return "trace_" + entropy(8).hex()
 
 
 def _check_rating(rating: int) -> int:
@@ -226,7 +221,3 @@ def _check_range(since_us: int | None, until_us: int | None) -> None:
     for field, time_us in (("since", since_us), ("until", until_us)):
         if time_us is not None:
             check_us(time_us, field)
-
-
-def _optional(value: str | None, field: str, length_max: int) -> str | None:
-    return None if value is None else check_text(value, field, length_max=length_max)

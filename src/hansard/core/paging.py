@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -49,32 +50,51 @@ def check_offset(offset: int) -> int:
     return offset
 
 
-def sign_cursor(secret: bytes, scope: list[Any], position: list[Any]) -> str:
-    """Write a cursor; ``scope`` says which list, in which order, for whom."""
-    payload = json.dumps(position, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_tag(secret, scope, payload) + payload).decode().rstrip("=")
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """The cursors of one list.
 
-
-def read_cursor(secret: bytes, scope: list[Any], cursor: object) -> list[Any]:
-    """Read a cursor back into its position.
-
-    Raises:
-        InvalidInput: If it was not signed by this record for this list.
+    Attributes:
+        secret: The record's own.
+        scope: Which list, in which order, for whom.
     """
-    try:
-        if not isinstance(cursor, str) or len(cursor) > _CURSOR_LENGTH_MAX:
-            raise ValueError("too long to be one")
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-    except ValueError as exc:
-        raise InvalidInput("not a cursor of this list", code="invalid_cursor") from exc
-    tag, payload = raw[:_TAG_BYTES], raw[_TAG_BYTES:]
-    if not hmac.compare_digest(tag, _tag(secret, scope, payload)):
-        raise InvalidInput("not a cursor of this list", code="invalid_cursor")
-    position: list[Any] = json.loads(payload)
-    return position
 
+    secret: bytes
+    scope: tuple[object, ...]
 
-def _tag(secret: bytes, scope: list[Any], payload: bytes) -> bytes:
-    message = json.dumps(scope).encode() + b"\0" + payload
-    return hmac.digest(secret, message, hashlib.sha256)[:_TAG_BYTES]
+    def write(self, position: Sequence[object]) -> str:
+        """Write the cursor of a position."""
+        payload = json.dumps(position, separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(self._tag(payload) + payload).decode().rstrip("=")
+
+    def read(self, cursor: object) -> list[Any] | None:
+        """Read a cursor back into its position; None is the beginning of the list.
+
+        Raises:
+            InvalidInput: If it was not signed by this record for this list.
+        """
+        if cursor is None:
+            return None
+        try:
+            if not isinstance(cursor, str) or len(cursor) > _CURSOR_LENGTH_MAX:
+                raise ValueError("too long to be one")
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+        except ValueError as exc:
+            raise InvalidInput("not a cursor of this list", code="invalid_cursor") from exc
+        tag, payload = raw[:_TAG_BYTES], raw[_TAG_BYTES:]
+        if not hmac.compare_digest(tag, self._tag(payload)):
+            raise InvalidInput("not a cursor of this list", code="invalid_cursor")
+        position: list[Any] = json.loads(payload)
+        return position
+
+    def page(
+        self, found: Sequence[T], limit: int, position: Callable[[T], Sequence[object]]
+    ) -> Page[T]:
+        """Cut a page from what was found; one row beyond the limit says that there is more."""
+        items = tuple(found[:limit])
+        return Page(items, self.write(position(items[-1])) if len(found) > limit else None)
+
+    def _tag(self, payload: bytes) -> bytes:
+        message = json.dumps(self.scope).encode() + b"\0" + payload
+        return hmac.digest(self.secret, message, hashlib.sha256)[:_TAG_BYTES]

@@ -12,7 +12,7 @@ from hansard.core.errors import InvalidInput
 from hansard.core.ids import Clock, check_id, make_ulid
 from hansard.core.messages import NewMessage
 from hansard.core.paging import check_limit
-from hansard.core.strict_json import check_text
+from hansard.core.strict_json import check_optional_text, check_text
 from hansard.core.times import check_us
 from hansard.core.usage import UsageTotals
 
@@ -207,10 +207,12 @@ def check_new_session(
         if session_id is None
         else check_id(session_id, "session_id"),
         owner=owner,
-        agent=_optional(agent, "agent", NAME_LENGTH_MAX),
-        title=_optional(title, "title", TITLE_LENGTH_MAX),
-        model=_optional(model, "model", NAME_LENGTH_MAX),
-        system_prompt=_optional(system_prompt, "system_prompt", SYSTEM_PROMPT_LENGTH_MAX),
+        agent=check_optional_text(agent, "agent", length_max=NAME_LENGTH_MAX),
+        title=check_optional_text(title, "title", length_max=TITLE_LENGTH_MAX),
+        model=check_optional_text(model, "model", length_max=NAME_LENGTH_MAX),
+        system_prompt=check_optional_text(
+            system_prompt, "system_prompt", length_max=SYSTEM_PROMPT_LENGTH_MAX
+        ),
         metadata=strict_json.dumps(check_object(metadata, "metadata")),
         cost_data=strict_json.dumps(check_object(cost_data, "cost_data")),
         messages=messages,
@@ -230,7 +232,9 @@ def check_changes(
     _check_flag(archived, "archived", UNSET)
     _check_flag(legal_hold, "legal_hold", UNSET)
     return SessionChanges(
-        title=title if title is UNSET else _optional(title, "title", TITLE_LENGTH_MAX),
+        title=title
+        if title is UNSET
+        else check_optional_text(title, "title", length_max=TITLE_LENGTH_MAX),
         metadata=metadata if metadata is UNSET else check_object(metadata, "metadata"),
         archived=archived,
         legal_hold=legal_hold,
@@ -272,7 +276,3 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 def _check_flag(value: object, field: str, absent: object) -> None:
     if value is not absent and not isinstance(value, bool):
         raise InvalidInput(f"{field} must be true or false", code="invalid_field", field=field)
-
-
-def _optional(value: str | None, field: str, length_max: int) -> str | None:
-    return None if value is None else check_text(value, field, length_max=length_max)

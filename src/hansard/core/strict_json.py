@@ -144,6 +144,11 @@ def check_text(value: str, field: str, *, length_max: int) -> str:
     return exact(value)
 
 
+def check_optional_text(value: str | None, field: str, *, length_max: int) -> str | None:
+    """Return what ``check_text`` does, or None if there is no text."""
+    return None if value is None else check_text(value, field, length_max=length_max)
+
+
 def exact(text: str) -> str:
     """A text as itself: a member of a ``str`` enumeration, for one, is more than that."""
     return text if type(text) is str else str.__str__(text)

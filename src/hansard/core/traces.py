@@ -21,7 +21,7 @@ from hansard.core.errors import InvalidInput
 from hansard.core.ids import check_id
 from hansard.core.paging import check_limit, check_offset
 from hansard.core.sessions import NAME_LENGTH_MAX
-from hansard.core.strict_json import check_text
+from hansard.core.strict_json import check_optional_text, check_text
 from hansard.core.times import check_us, parse_utc_us
 from hansard.core.usage import TOKENS_MAX
 
@@ -117,7 +117,7 @@ class TraceQuery:
         check_limit(self.limit)
         check_offset(self.offset)
         for field in ("session_id", "model", "status"):
-            _optional(getattr(self, field), field)
+            check_optional_text(getattr(self, field), field, length_max=NAME_LENGTH_MAX)
         for field in ("since_us", "until_us"):
             if getattr(self, field) is not None:
                 check_us(getattr(self, field), field.removesuffix("_us"))
@@ -142,8 +142,8 @@ def check_trace(trace: Trace) -> NewTrace:
         span["trace_id"] = span["trace_id"] or trace_id
     return NewTrace(
         trace_id=trace_id,
-        session_id=_optional(trace.session_id, "session_id"),
-        model=_optional(trace.model, "model"),
+        session_id=check_optional_text(trace.session_id, "session_id", length_max=NAME_LENGTH_MAX),
+        model=check_optional_text(trace.model, "model", length_max=NAME_LENGTH_MAX),
         status=check_text(trace.status, "status", length_max=NAME_LENGTH_MAX),
         started_at_us=started_at_us,
         body=strict_json.dumps(body),
@@ -181,7 +181,3 @@ def _sum(counts: Iterable[object]) -> int | None:
     """Add up what can be a count; None if nothing can."""
     possible = [count for count in counts if type(count) is int and 0 <= count <= TOKENS_MAX]
     return sum(possible) if possible else None
-
-
-def _optional(value: str | None, field: str) -> str | None:
-    return None if value is None else check_text(value, field, length_max=NAME_LENGTH_MAX)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from hansard.clock import now_us
 from hansard.core.actors import Actor
 from hansard.core.ids import Clock, check_id
+from hansard.core.paging import Cursors
 from hansard.core.sessions import NewSession, Session, check_new_session
 from hansard.core.usage import Pricing
 from hansard.service.prices import PriceShelf
@@ -47,6 +48,11 @@ class Bound:
         """Run ``fn`` in a transaction, and tell those who follow the session."""
         check_id(session_id, "session_id")
         return await self.runner.write(fn, key=(self.actor.tenant_id, session_id))
+
+    def cursors(self, *scope: object) -> Cursors:
+        """The cursors of a list that the actor sees."""
+        secret = self.runner.database.secret
+        return Cursors(secret, (self.actor.tenant_id, self.actor.owner, *scope))
 
     async def pricing(self) -> Pricing:
         """How calls of the tenant are priced now."""

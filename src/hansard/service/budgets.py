@@ -27,7 +27,7 @@ from hansard.core.budgets import (
 from hansard.core.errors import InvalidInput, NotFound, Unauthorized
 from hansard.core.ids import bury, check_id, make_ulid
 from hansard.core.ledger import LedgerReport
-from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
+from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import check_new_session
 from hansard.core.turns import TurnReceipt, check_turn, check_usage_only
 from hansard.core.usage import RECONCILED, NewUsage, UsageEntry
@@ -184,9 +184,8 @@ class Budgets(Turns):
         """
         check_id(budget_id, "budget_id")
         check_limit(limit)
-        now_us, scope = self.clock(), self._states_scope(budget_id)
-        secret = self.runner.database.secret
-        after = None if cursor is None else read_cursor(secret, scope, cursor)[0]
+        now_us = self.clock()
+        (after,) = self.cursors("budget", budget_id).read(cursor) or (None,)
 
         def find(tx: Tx) -> tuple[Budget, Page[BudgetState]]:
             budget = limits.get(tx, self.actor, budget_id)
@@ -217,15 +216,12 @@ class Budgets(Turns):
             raise InvalidInput(
                 f"state must be one of {', '.join(HOLD_STATES)}", code="invalid_state"
             )
-        secret = self.runner.database.secret
-        scope = [self.actor.tenant_id, self.actor.owner, "holds", state]
-        after = "" if cursor is None else read_cursor(secret, scope, cursor)[0]
+        cursors = self.cursors("holds", state)
+        (after,) = cursors.read(cursor) or ("",)
         found = await self.runner.read(
             lambda tx: limits.list_holds(tx, self.actor, state, after=after, limit=limit + 1)
         )
-        page = tuple(found[:limit])
-        more = sign_cursor(secret, scope, [page[-1].call_id]) if len(found) > limit else None
-        return Page(page, more)
+        return cursors.page(found, limit, lambda last: [last.call_id])
 
     async def resolve_hold(self, call_id: str, usage: NewUsage | None) -> None:
         """Say what became of a call of which nobody knew: its usage, or (None) nothing at all.
@@ -323,14 +319,8 @@ class Budgets(Turns):
         self, tx: Tx, budget: Budget, now_us: int, *, after: str | None, limit: int
     ) -> Page[BudgetState]:
         found = limits.list_states(tx, self.actor, budget, now_us, after=after, limit=limit + 1)
-        if len(found) <= limit:
-            return Page(tuple(found), None)
-        scope = self._states_scope(budget.budget_id)
-        cursor = sign_cursor(self.runner.database.secret, scope, [found[limit - 1].subject])
-        return Page(tuple(found[:limit]), cursor)
-
-    def _states_scope(self, budget_id: str) -> list[str | None]:
-        return [self.actor.tenant_id, self.actor.owner, "budget", budget_id]
+        cursors = self.cursors("budget", budget.budget_id)
+        return cursors.page(found, limit, lambda last: [last.subject])
 
     def _check_may_set(self) -> None:
         if not self.actor.sets_budgets:

@@ -15,7 +15,7 @@ from hansard.core.feedback import (
     make_feedback,
 )
 from hansard.core.ids import check_id
-from hansard.core.paging import Page, read_cursor, sign_cursor
+from hansard.core.paging import Page
 from hansard.service.bound import Bound
 from hansard.store import feedback
 
@@ -87,17 +87,12 @@ class FeedbackService(Bound):
 
     async def list(self, query: FeedbackQuery) -> Page[Feedback]:
         """Return a page of feedback, newest first."""
-        scope = [self.actor.tenant_id, self.actor.owner, "feedback"]
-        secret = self.runner.database.secret
-        position = None if query.cursor is None else read_cursor(secret, scope, query.cursor)
+        cursors = self.cursors("feedback")
+        position = cursors.read(query.cursor)
         found = await self.runner.read(
             lambda tx: feedback.list_page(tx, self.actor, query, position)
         )
-        page = tuple(found[: query.limit])
-        if len(found) <= query.limit:
-            return Page(page, None)
-        mark = [page[-1].created_at_us, page[-1].feedback_id]
-        return Page(page, sign_cursor(secret, scope, mark))
+        return cursors.page(found, query.limit, lambda last: [last.created_at_us, last.feedback_id])
 
     async def count(self, query: StatsQuery) -> Sequence[FeedbackCount]:
         """Count thumbs by window and type of agent, oldest first; empty windows are left out.

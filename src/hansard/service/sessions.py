@@ -22,7 +22,7 @@ from hansard.core.errors import Conflict, NotFound, Unauthorized
 from hansard.core.events import Event
 from hansard.core.ids import check_id
 from hansard.core.messages import check_messages
-from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
+from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import (
     UNSET,
     NewSession,
@@ -107,18 +107,16 @@ class DatabaseSessions(Budgets, Lineage):
 
     async def list(self, query: SessionQuery | None = None, /, **filters: Any) -> Page[Session]:
         query = query or check_filters(filters)
-        scope = [self.actor.tenant_id, self.actor.owner, query.sort]
-        secret = self.runner.database.secret
-        position = None if query.cursor is None else read_cursor(secret, scope, query.cursor)
+        cursors = self.cursors(query.sort)
+        position = cursors.read(query.cursor)
         read = self.runner.read if query.search is None else self.runner.read_alone
         found = await read(lambda tx: sessions.list_page(tx, self.actor, query, position))
-        page = found[: query.limit]
-        if len(found) <= query.limit:
-            return Page(tuple(page), None)
-        last = page[-1]
         by_update = query.sort.endswith("updated_at")
-        mark = [last.updated_at_us if by_update else last.created_at_us, last.id]
-        return Page(tuple(page), sign_cursor(secret, scope, mark))
+        return cursors.page(
+            found,
+            query.limit,
+            lambda last: [last.updated_at_us if by_update else last.created_at_us, last.id],
+        )
 
     async def find_ids(self, prefix: str, *, limit: int = 10) -> Sequence[str]:
         """Return ids of sessions that begin with ``prefix``."""

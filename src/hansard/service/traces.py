@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from hansard.core.ids import check_id
-from hansard.core.paging import Page, read_cursor, sign_cursor
+from hansard.core.paging import Page
 from hansard.core.traces import Trace, TraceQuery, check_trace
 from hansard.service.bound import Bound
 from hansard.store import traces
@@ -38,12 +38,7 @@ class TraceService(Bound):
 
     async def list(self, query: TraceQuery) -> Page[StoredSummary]:
         """Return a page of summaries, newest start first."""
-        scope = [self.actor.tenant_id, self.actor.owner, "traces"]
-        secret = self.runner.database.secret
-        position = None if query.cursor is None else read_cursor(secret, scope, query.cursor)
+        cursors = self.cursors("traces")
+        position = cursors.read(query.cursor)
         found = await self.runner.read(lambda tx: traces.list_page(tx, self.actor, query, position))
-        page = tuple(found[: query.limit])
-        if len(found) <= query.limit:
-            return Page(page, None)
-        mark = [page[-1].started_at_us, page[-1].trace_id]
-        return Page(page, sign_cursor(secret, scope, mark))
+        return cursors.page(found, query.limit, lambda last: [last.started_at_us, last.trace_id])

@@ -11,7 +11,7 @@ from hansard.core.budgets import Subjects
 from hansard.core.errors import Conflict, Unauthorized
 from hansard.core.ids import check_id, check_ledger_name
 from hansard.core.messages import Message
-from hansard.core.paging import Page, check_limit, read_cursor, sign_cursor
+from hansard.core.paging import Page, check_limit
 from hansard.core.reports import UsageReport, check_report
 from hansard.core.turns import (
     AppendReceipt,
@@ -86,18 +86,16 @@ class Turns(Messages):
         self, session_id: str, *, limit: int = 100, cursor: str | None = None
     ) -> Page[Turn]:
         check_limit(limit)
-        scope = [self.actor.tenant_id, session_id, "turns"]
-        secret = self.runner.database.secret
-        after = 0 if cursor is None else read_cursor(secret, scope, cursor)[0]
+        cursors = self.cursors("turns", session_id)
+        (after,) = cursors.read(cursor) or (0,)
         found = await self.read_session(
             session_id,
             lambda tx, _session: turns.list_page(
                 tx, self.actor, session_id, after=after, limit=limit + 1
             ),
         )
-        page = found[:limit]
-        more = sign_cursor(secret, scope, [page[-1][0]]) if len(found) > limit else None
-        return Page(tuple(turn for _, turn in page), more)
+        page = cursors.page(found, limit, lambda last: [last[0]])
+        return Page(tuple(turn for _, turn in page.items), page.next_cursor)
 
     async def usage(self, session_id: str) -> SessionUsage:
         return await self.read_session(
