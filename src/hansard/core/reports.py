@@ -3,6 +3,9 @@
 A report is made of sums by the hour, so its bounds are full hours; days and months are those
 of UTC. A session that was deleted is told as ``<session_id>~<ULID>``, since another may have
 its name by now; usage outside of any session has no session.
+
+Whoever may record may make up names. Where they are too many, the least of them are summed up
+as ``other``, each at all times or at none: what is told by its name is told whole.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import compress
 from typing import Any, Final
 
 from hansard.core.errors import InvalidInput, LimitReached
@@ -26,6 +30,10 @@ SKU: Final = "sku"
 """A group for bills: provider and model in one, ``openai/gpt-4o``."""
 GROUPS_MAX: Final = 2
 BUCKETS_MAX: Final = 10_000  # of one report
+NAMES_MIN: Final = (
+    100  # told beside ``other``; with room for fewer, it is the time that is too long
+)
+OTHER: Final = "other"
 
 HOUR_US: Final = 3_600_000_000
 Key = tuple[str | None, ...]
@@ -124,7 +132,7 @@ def make_report(
         )
         add_totals(sums, key, part)
     if len(sums) > BUCKETS_MAX:
-        raise too_many_buckets()
+        sums = _sum_up_least(query, sums)
     buckets = [Bucket(key, sums[key]) for key in sorted(sums, key=_order)]
     totals = UsageTotals._make(map(sum, zip(NO_USAGE, *sums.values(), strict=True)))
     return UsageReport(query=query, totals=totals, buckets=tuple(buckets))
@@ -137,6 +145,37 @@ def too_many_buckets() -> LimitReached:
         code="too_many_buckets",
         limit=BUCKETS_MAX,
     )
+
+
+def _sum_up_least(query: ReportQuery, sums: Mapping[Key, UsageTotals]) -> dict[Key, UsageTotals]:
+    """Tell the dearest names, and of those that cost the same the largest, while there is room.
+
+    Raises:
+        LimitReached: ``too_many_buckets``, if that is for too few.
+    """
+    is_name = [group in {*NAMES, SKU} for group in query.group_by]
+    others: dict[Key, Key] = {}
+    by_name: dict[Key, list[Key]] = {}
+    for key in sums:
+        parts = zip(key, is_name, strict=True)
+        others[key] = tuple(OTHER if named else part for part, named in parts)
+        by_name.setdefault(tuple(compress(key, is_name)), []).append(key)
+
+    def weigh(keys: list[Key]) -> tuple[int, int]:
+        found = [sums[key] for key in keys]
+        tokens = sum(totals.input_tokens + totals.output_tokens for totals in found)
+        return sum(totals.cost_nanousd for totals in found), tokens
+
+    room, told = BUCKETS_MAX - len(set(others.values())), 0
+    folded: dict[Key, UsageTotals] = {}
+    for keys in sorted(by_name.values(), key=weigh, reverse=True):
+        room -= len(keys)
+        told += room >= 0
+        for key in keys:
+            add_totals(folded, key if room >= 0 else others[key], sums[key])
+    if told < NAMES_MIN:
+        raise too_many_buckets()
+    return folded
 
 
 def _check_filters(filters: Mapping[str, str | None]) -> dict[str, str]:
