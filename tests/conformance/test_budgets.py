@@ -269,6 +269,16 @@ async def test_threshold_is_told_once_in_a_window(books: DatabaseSessions) -> No
     assert (await take(books, "again", 30)).warnings == ()
 
 
+async def test_threshold_that_a_hold_crossed_is_not_told_again_when_it_is_spent(
+    books: DatabaseSessions, place: Place
+) -> None:
+    await limit(books, 100, warn_percents=[50])
+    assert len((await take(books, "c", 60)).warnings) == 1
+    await books.release_holds(["c"])
+    await settle(books, "d", 70)
+    assert place.execute("SELECT percent, used FROM budget_alerts") == [(50, 60)]
+
+
 async def test_call_that_ends_as_it_was_held_crosses_nothing(
     books: DatabaseSessions, place: Place
 ) -> None:
