@@ -30,9 +30,7 @@ SKU: Final = "sku"
 """A group for bills: provider and model in one, ``openai/gpt-4o``."""
 GROUPS_MAX: Final = 2
 BUCKETS_MAX: Final = 10_000  # of one report
-NAMES_MIN: Final = (
-    100  # told beside ``other``; with room for fewer, it is the time that is too long
-)
+NAMES_MIN: Final = 100  # beside ``other``; with room for fewer, it is the time that is too long
 OTHER: Final = "other"
 
 HOUR_US: Final = 3_600_000_000
