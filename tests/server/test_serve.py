@@ -206,9 +206,12 @@ def test_server_ends_with_the_work_that_it_lives_on(sqlite_url: str) -> None:
     assert edge.failure is not None
 
 
-def test_record_that_cannot_be_opened_is_said(root_logger: logging.Logger) -> None:
+def test_record_that_cannot_be_opened_is_said_once(
+    root_logger: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(Unavailable):
         serve(open_database("sqlite:////nowhere/at/all.db"), Settings())
+    assert capfd.readouterr().err == ""  # the caller says it
 
 
 def test_address_that_is_taken_is_said(root_logger: logging.Logger) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
 from types import FrameType
 from typing import Final
@@ -98,7 +99,12 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the record, listen, and say where."""
-        await super().startup(sockets)
+        uvicorn_log = logging.getLogger("uvicorn.error")
+        uvicorn_log.addFilter(self._is_unheard)
+        try:
+            await super().startup(sockets)
+        finally:
+            uvicorn_log.removeFilter(self._is_unheard)
         # What there is by now stays: the garbage collector need not look at it ever again.
         gc.collect()
         gc.freeze()
@@ -124,6 +130,10 @@ class DrainingServer(uvicorn.Server):
         if self._drain():
             self._leave_at = now + self._notice_s
         return self.force_exit or now >= self._leave_at
+
+    def _is_unheard(self, _record: logging.LogRecord) -> bool:
+        """Leave out why the application could not start: ``serve`` raises that."""
+        return self._app.failure is None
 
     def _drain(self) -> bool:
         """Begin to drain; tell whether that is new."""
