@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,11 +14,12 @@ import pytest
 
 from hansard.compose import open_database
 from hansard.core.errors import InvalidInput, LimitReached, Unavailable
+from hansard.runtime.histories import MESSAGES_MAX
 from hansard.server import context, requests
 from hansard.server.app import create_app
 from hansard.server.context import LARGE_AT_ONCE
 from hansard.server.requests import announced_bytes, read_body
-from hansard.settings import AccessSettings, LimitSettings, Settings
+from hansard.settings import AccessSettings, ChatSettings, LimitSettings, Settings
 from tests.samples import dialogue
 from tests.server.applications import QUIET, application, client_of, keys_of, listening
 
@@ -219,6 +221,16 @@ async def test_head_without_end_is_refused(server: str, start: bytes) -> None:
     writer.close()
     async with httpx.AsyncClient(base_url=server) as api:
         assert (await api.get("/livez")).status_code == 200
+
+
+async def test_chat_of_more_messages_than_a_model_takes_is_refused(tmp_path: Path) -> None:
+    chat = ChatSettings(script="echo", spool=str(tmp_path / "spool"))
+    async with application("sqlite://", chat=chat) as app, client_of(app) as api:
+        body = {"messages": [{"role": "user"}] * (MESSAGES_MAX + 1)}
+        refused = await api.post("/v1/chat/completions", json=body)
+    assert refused.status_code == 413
+    error = refused.json()["error"]
+    assert (error["code"], error["details"]) == ("history_too_long", {"limit": MESSAGES_MAX})
 
 
 async def test_trailers_are_not_taken_for_headers(server: str) -> None:

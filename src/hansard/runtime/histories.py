@@ -19,7 +19,7 @@ from hansard.service.sessions import DatabaseSessions
 
 Bodies = list[dict[str, Any]]
 
-MESSAGES_MAX: Final = 20_000  # that are put before what a client sent; no model takes as many
+MESSAGES_MAX: Final = 20_000  # that a client sends, or that are put before; no model takes as many
 END_MESSAGES: Final = 16  # that are read first: an answer and what may follow it
 BYTES_MAX: Final = 64 * 1024 * 1024  # of them; as large as the largest body that is let in
 _NOT_FOR_MODELS: Final = frozenset({"other_choices"})  # of a recorded answer

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from hansard.core.budgets import BudgetWarning
-from hansard.core.errors import HansardError, InvalidInput, NotFound
+from hansard.core.errors import HansardError, InvalidInput, LimitReached, NotFound
 from hansard.core.history import check_way
 from hansard.core.ids import NOISE, check_id
 from hansard.core.messages import ROLES
@@ -20,6 +20,7 @@ from hansard.runtime.agents.protocol import AgentFailed
 from hansard.runtime.agents.protocol import Headers as AgentHeaders
 from hansard.runtime.chat import Chat
 from hansard.runtime.deliveries import Opening
+from hansard.runtime.histories import MESSAGES_MAX
 from hansard.runtime.turns import Asked, Turn
 from hansard.server.bodies import Id, RoleMessage
 from hansard.server.calls import Call, Headers, Later, Reply, Stream, to_json
@@ -163,9 +164,15 @@ def _history_mode(headers: Mapping[bytes, bytes]) -> str:
 
 
 def _check_messages(messages: list[dict[str, Any]]) -> None:
-    """Refuse before a model is asked what could not be recorded after."""
+    """Refuse before a model is asked what could not be recorded after, or none takes."""
     if not messages:
         raise InvalidInput("there is no message", code="invalid_messages", field="messages")
+    if len(messages) > MESSAGES_MAX:
+        raise LimitReached(
+            f"a request has up to {MESSAGES_MAX:,} messages; leave out the first of them",
+            code="history_too_long",
+            limit=MESSAGES_MAX,
+        )
     for index, message in enumerate(messages):
         role = message.get("role")
         if not (isinstance(role, str) and role in ROLES):
