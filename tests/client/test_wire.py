@@ -6,11 +6,14 @@ import ast
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 import hansard.formats
 from hansard.cli import payloads
 from hansard.client import wire
+from hansard.core.budgets import Budget, BudgetState, Hold
 from hansard.core.documents import ImportedSession, ImportReport
 from hansard.core.errors import (
     Conflict,
@@ -25,10 +28,13 @@ from hansard.core.errors import (
 )
 from hansard.core.events import Event
 from hansard.core.messages import StoredMessage
+from hansard.core.paging import Page
+from hansard.core.periods import FOREVER_US, Window
 from hansard.core.reports import Bucket, ReportQuery, UsageReport
 from hansard.core.sessions import Session, Verification
 from hansard.core.turns import Turn, TurnReceipt
-from hansard.core.usage import ModelUsage, SessionUsage, UsageTotals, unpriced
+from hansard.core.usage import TOTAL_MAX, ModelUsage, SessionUsage, UsageTotals, unpriced
+from hansard.formats.budgets import BudgetAnswer, HoldAnswer
 from hansard.server import answers
 from hansard.server.calls import to_json
 from hansard.server.errors import failure
@@ -107,6 +113,67 @@ EVENT = Event(
     message_count=2,
     created_at_us=1_700_000_000_000_001,
 )
+BUDGET = Budget(
+    tenant_id="acme",
+    budget_id="b",
+    scope="owner",
+    subject="*",
+    period="day",
+    time_zone="Europe/Berlin",
+    unit="usd",
+    limit_amount=TOTAL_MAX,
+    mode="observe",
+    warn_percents=(50, 100),
+    counts_from_us=1_700_000_000_000_000,
+    created_at_us=1_700_000_000_000_001,
+    updated_at_us=1_700_000_000_000_002,
+)
+FOREVER = replace(
+    BUDGET,
+    period="total",
+    unit="tokens",
+    limit_amount=7,
+    warn_percents=(),
+    counts_from_us=FOREVER_US,
+)
+HOLD = Hold(
+    call_id="c",
+    session_id="s",
+    turn_id="t",
+    owner="bob",
+    agent="airline",
+    key_id="k",
+    provider="p",
+    model_asked="m",
+    amount_nanousd=TOTAL_MAX,
+    amount_tokens=TOTAL_MAX,
+    budget_ids=("a", "b"),
+    state="settled",
+    is_overrun=True,
+    created_at_us=1_700_000_000_000_001,
+    expires_at_us=1_700_000_000_000_002,
+    ended_at_us=1_700_000_000_000_003,
+    is_counted=True,
+)
+NOBODYS = Hold(
+    call_id="c",
+    session_id=None,
+    turn_id=None,
+    owner=None,
+    agent=None,
+    key_id=None,
+    provider="",
+    model_asked="",
+    amount_nanousd=None,
+    amount_tokens=0,
+    budget_ids=(),
+    state="open",
+    is_overrun=False,
+    created_at_us=1_700_000_000_000_001,
+    expires_at_us=1_700_000_000_000_002,
+    ended_at_us=None,
+    is_counted=False,
+)
 
 ERRORS = [
     InvalidInput("wrong", field="x"),
@@ -184,6 +251,30 @@ def test_import_report_comes_back() -> None:
 
 def test_event_comes_back() -> None:
     assert wire.read(to_json(answers.EventData.of(EVENT)), wire.read_event) == EVENT
+
+
+@pytest.mark.parametrize(
+    ("budget", "window"),
+    [
+        (BUDGET, Window(1_700_000_000_000_000, 1_700_086_400_000_000)),
+        (FOREVER, Window(FOREVER_US, None)),
+    ],
+    ids=["of a day", "for ever"],
+)
+def test_budget_comes_back(budget: Budget, window: Window) -> None:
+    state = BudgetState(budget=budget, subject="bob", window=window, held=3, spent=TOTAL_MAX)
+    states = Page((state,), "more")
+    written = to_json(BudgetAnswer.of(budget, states))
+    assert msgspec.json.decode(written, type=BudgetAnswer).parsed() == (budget, states)
+    assert payloads.budget(budget, states) == json.loads(written)
+    assert state.remaining < 0
+
+
+@pytest.mark.parametrize("hold", [HOLD, NOBODYS], ids=["whole", "bare"])
+def test_hold_comes_back(hold: Hold) -> None:
+    written = to_json(HoldAnswer.of(hold))
+    assert msgspec.json.decode(written, type=HoldAnswer).parsed() == hold
+    assert payloads.hold(hold) == json.loads(written)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{type(error).__name__}-{error.code}")

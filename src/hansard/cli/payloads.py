@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from msgspec import to_builtins
 
 from hansard.cli.texts import json_line
-from hansard.core.budgets import Budget, BudgetState, Hold, format_amount
+from hansard.core.budgets import Budget, BudgetState, Hold
 from hansard.core.documents import ImportReport
 from hansard.core.durability import Finding
 from hansard.core.keys import ApiKey
@@ -20,12 +21,12 @@ from hansard.core.ledger import LedgerReport
 from hansard.core.messages import Message
 from hansard.core.money import format_usd
 from hansard.core.paging import Page
-from hansard.core.periods import FOREVER_US
 from hansard.core.reports import UsageReport
 from hansard.core.retention import Removal, RetentionRule
 from hansard.core.sessions import PurgeReport, Session, Verification
 from hansard.core.times import format_us
 from hansard.core.usage import TOKEN_FIELDS, SessionUsage, UsageTotals
+from hansard.formats.budgets import BudgetAnswer, HoldAnswer
 
 Payload = dict[str, Any]
 
@@ -216,63 +217,17 @@ def api_key(value: ApiKey) -> Payload:
 
 def budget(value: Budget, states: Page[BudgetState]) -> Payload:
     """A budget, and what is left of it now, by subject."""
-    return {
-        "budget_id": value.budget_id,
-        "scope": value.scope,
-        "subject": value.subject,
-        "window": value.period,
-        "time_zone": value.time_zone,
-        "unit": value.unit,
-        "limit": format_amount(value.unit, value.limit_amount),
-        "mode": value.mode,
-        "warn_percents": list(value.warn_percents),
-        "counts_from": _start(value.counts_from_us),
-        "created_at": format_us(value.created_at_us),
-        "updated_at": format_us(value.updated_at_us),
-        "states": [
-            {
-                "subject": state.subject,
-                "window_start": _start(state.window.start_us),
-                "resets_at": _time(state.window.end_us),
-                "spent": format_amount(value.unit, state.spent),
-                "held": format_amount(value.unit, state.held),
-                "remaining": format_amount(value.unit, state.remaining),
-            }
-            for state in states.items
-        ],
-        "next_cursor": states.next_cursor,
-    }
+    return dict(to_builtins(BudgetAnswer.of(value, states)))
 
 
 def hold(value: Hold) -> Payload:
     """What a call may cost at most, and what became of it."""
-    amount = value.amount_nanousd
-    return {
-        "call_id": value.call_id,
-        "session_id": value.session_id,
-        "turn_id": value.turn_id,
-        "owner": value.owner,
-        "provider": value.provider,
-        "model_asked": value.model_asked,
-        "amount_usd": None if amount is None else format_usd(amount),
-        "amount_tokens": value.amount_tokens,
-        "budget_ids": list(value.budget_ids),
-        "state": value.state,
-        "overrun": value.is_overrun,
-        "created_at": format_us(value.created_at_us),
-        "expires_at": format_us(value.expires_at_us),
-        "ended_at": _time(value.ended_at_us),
-    }
+    return dict(to_builtins(HoldAnswer.of(value)))
 
 
 def finding(value: Finding) -> Payload:
     """One thing that durability rests on."""
     return {"name": value.name, "severity": value.severity, "detail": value.detail}
-
-
-def _start(value_us: int) -> str | None:
-    """When a window begins; None for the one that has always been."""
-    return None if value_us == FOREVER_US else format_us(value_us)
 
 
 def _time(value_us: int | None) -> str | None:

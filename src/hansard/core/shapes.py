@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
 S = TypeVar("S", bound=type[Struct])
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""A time as it goes out and comes in: RFC 3339."""
 
 
 def described(shape: S) -> S:

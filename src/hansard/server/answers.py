@@ -16,11 +16,11 @@ from hansard.core.events import Event
 from hansard.core.messages import StoredMessage
 from hansard.core.money import format_usd
 from hansard.core.sessions import Session, Verification
+from hansard.core.shapes import Time
 from hansard.core.times import format_us
 from hansard.core.turns import Turn, TurnReceipt
 from hansard.core.usage import UsageTotals
 
-Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 StoredObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 StoredObjects = Annotated[
     Raw, Meta(extra_json_schema={"type": "array", "items": {"type": "object"}})

@@ -16,6 +16,7 @@ from hansard.core.messages import ROLES
 from hansard.core.money import parse_usd
 from hansard.core.paging import LIMIT_MAX
 from hansard.core.sessions import SORTS
+from hansard.core.shapes import Time
 from hansard.core.turns import STATUSES
 from hansard.core.usage import CONFIDENCES
 from hansard.formats.registry import FORMATS
@@ -40,7 +41,6 @@ RoleMessage = Annotated[
 Count = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 10**12})]
 Index = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 2**53 - 1})]
 Limit = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": LIMIT_MAX})]
-Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Status = Annotated[str, Meta(extra_json_schema={"enum": sorted(STATUSES)})]
 
 

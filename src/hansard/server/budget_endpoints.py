@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hansard.formats import budgets as shapes
 from hansard.server import budget_shapes, budgets, holds
 from hansard.server.bodies import PageQuery
 from hansard.server.endpoint import Body, Endpoint
@@ -17,7 +18,7 @@ BUDGET_ENDPOINTS: Final = (
         name="list_budgets",
         summary="List budgets, and what is left of them.",
         handler=budgets.list_budgets,
-        answer=budget_shapes.BudgetList,
+        answer=shapes.BudgetList,
     ),
     Endpoint(
         method="GET",
@@ -26,7 +27,7 @@ BUDGET_ENDPOINTS: Final = (
         summary="Get a budget, and what is left of it.",
         handler=budgets.get_budget,
         query=PageQuery,
-        answer=budget_shapes.BudgetAnswer,
+        answer=shapes.BudgetAnswer,
         errors=(404,),
     ),
     Endpoint(
@@ -35,8 +36,8 @@ BUDGET_ENDPOINTS: Final = (
         name="put_budget",
         summary="Make or change a budget.",
         handler=budgets.put_budget,
-        body=Body(shape=budget_shapes.BudgetBody),
-        answer=budget_shapes.BudgetAnswer,
+        body=Body(shape=shapes.BudgetBody),
+        answer=shapes.BudgetAnswer,
         errors=(403, 409, 429),
     ),
     Endpoint(
@@ -55,7 +56,7 @@ BUDGET_ENDPOINTS: Final = (
         summary="List holds: what calls may cost at most.",
         handler=holds.list_holds,
         query=budget_shapes.HoldsQuery,
-        answer=budget_shapes.HoldPage,
+        answer=shapes.HoldPage,
     ),
     Endpoint(
         method="POST",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hansard.core.budgets import parse_limit
+from hansard.formats.budgets import BudgetAnswer, BudgetBody, BudgetList
 from hansard.server.bodies import NoQuery, PageQuery
-from hansard.server.budget_shapes import BudgetAnswer, BudgetBody, BudgetList
 from hansard.server.calls import Call, Reply, to_json
 
 

@@ -20,8 +20,9 @@ from hansard.core.feedback import (
     FeedbackQuery,
     StatsQuery,
 )
+from hansard.core.shapes import Time
 from hansard.core.times import format_us
-from hansard.server.bodies import Id, Index, Limit, NoQuery, Time
+from hansard.server.bodies import Id, Index, Limit, NoQuery
 from hansard.server.calls import Call, Reply, next_cursor, page_limit, read_time_us, to_json
 from hansard.server.endpoint import Body, Endpoint
 from hansard.service.feedback import FeedbackService

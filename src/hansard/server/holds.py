@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hansard.core.errors import InvalidInput
 from hansard.core.usage import RECONCILED, NewUsage, check_usage
+from hansard.formats.budgets import HoldAnswer, HoldPage
 from hansard.server.bodies import NoQuery, UsageBody
-from hansard.server.budget_shapes import HoldAnswer, HoldPage, HoldsQuery, ResolveBody, Resolved
+from hansard.server.budget_shapes import HoldsQuery, ResolveBody, Resolved
 from hansard.server.calls import Call, Reply, page_limit, to_json
 
 

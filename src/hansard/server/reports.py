@@ -9,10 +9,11 @@ from msgspec import Meta, Struct
 
 from hansard.core.errors import InvalidInput
 from hansard.core.reports import GROUPS, UsageReport
+from hansard.core.shapes import Time
 from hansard.core.times import format_us, parse_us
 from hansard.formats.usage_tables import FOCUS_GROUPS, write_csv, write_focus
 from hansard.server.answers import Totals
-from hansard.server.bodies import Id, Time
+from hansard.server.bodies import Id
 from hansard.server.calls import Call, Reply, to_json
 
 TABLES: Final = ("csv", "focus")

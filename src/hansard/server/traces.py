@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from hansard.core.shapes import Time
 from hansard.core.traces import Trace, TraceQuery, TraceSummary
-from hansard.server.bodies import Index, Limit, NoQuery, Time
+from hansard.server.bodies import Index, Limit, NoQuery
 from hansard.server.calls import Call, Reply, next_cursor, page_limit, read_time_us, to_json
 from hansard.server.endpoint import Body, Endpoint
 from hansard.service.traces import TraceService
