@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
+
+from msgspec import Struct, structs
 
 from hansard import HansardError, SessionService
 from hansard.core.budgets import NewHold
@@ -97,3 +101,29 @@ async def snapshot(record: SessionService, session_id: str) -> tuple[Any, ...]:
         await record.usage(session_id),
         await record.verify(session_id),
     )
+
+
+async def told(answer: Awaitable[object]) -> Any:
+    """What a place answers, without what must differ: times, and ids made on the way."""
+    try:
+        return plain(await answer)
+    except HansardError as error:
+        return type(error).__name__, error.code, error.details
+
+
+def plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        value = asdict(value)
+    if isinstance(value, Struct):
+        value = structs.asdict(value)
+    match value:
+        case dict():
+            return {
+                name: plain(item) for name, item in value.items() if not name.endswith("_at_us")
+            }
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case str():
+            return re.sub(r"^(sess|msg|turn)_[0-9A-Z]{26}$", r"\1_…", value)
+        case _:
+            return value

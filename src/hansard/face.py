@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from hansard.core.budgets import WARN_PERCENTS, Budget, BudgetState, Hold
 from hansard.core.documents import ImportReport
 from hansard.core.events import Event
 from hansard.core.messages import Message
@@ -305,6 +306,83 @@ class SessionService(Protocol):
         Raises:
             InvalidInput: If version, shape or content cannot be read.
             Corrupt: If a checksum or the digest chain does not match.
+        """
+        ...
+
+    async def put_budget(
+        self,
+        budget_id: str,
+        *,
+        scope: str,
+        limit_amount: int,
+        unit: str = "usd",
+        subject: str = "",
+        period: str = "total",
+        time_zone: str = "UTC",
+        mode: str = "enforce",
+        warn_percents: Sequence[int] = WARN_PERCENTS,
+    ) -> Budget:
+        """Make a budget, or change one; it counts from the start of the present window.
+
+        Another limit for the same scope, subject, window and unit goes on with what was spent
+        and held; anything else begins anew.
+
+        Raises:
+            Unauthorized: ``forbidden``, if the caller may not.
+            InvalidInput: ``invalid_budget``.
+            LimitReached: ``too_many_budgets``.
+            Conflict: ``budget_replaced``, if another sets or removes it meanwhile.
+        """
+        ...
+
+    async def delete_budget(self, budget_id: str) -> None:
+        """Remove a budget; what was spent stays in the ledger.
+
+        Raises:
+            NotFound: ``budget_not_found``.
+            Unauthorized: ``forbidden``, if the caller may not.
+        """
+        ...
+
+    async def get_budget(
+        self, budget_id: str, *, limit: int = 100, cursor: str | None = None
+    ) -> tuple[Budget, Page[BudgetState]]:
+        """Return a budget, and a page of what is left of it by subject, as far as one may see.
+
+        Raises:
+            NotFound: ``budget_not_found``.
+        """
+        ...
+
+    async def list_budgets(self) -> Sequence[tuple[Budget, Page[BudgetState]]]:
+        """Return all budgets that one may see, by id, each with what is left.
+
+        Of a budget that each has by itself, the first few subjects are told; its cursor is
+        one for ``get_budget``.
+        """
+        ...
+
+    async def list_holds(
+        self, *, state: str = "unknown", limit: int = 100, cursor: str | None = None
+    ) -> Page[Hold]:
+        """Return a page of holds in a state, by call."""
+        ...
+
+    async def resolve_hold(self, call_id: str, usage: NewUsage | None) -> None:
+        """Say what became of a call of which nobody knew: its usage, or (None) nothing at all.
+
+        It counts on the account that the hold was taken on, at the time when it was, and in
+        its session, as one that was deleted if that is not there. If its usage is in the
+        ledger, without a price, what is said takes the place of that.
+
+        Raises:
+            NotFound: ``hold_not_found``.
+            Unauthorized: ``forbidden``, if the caller may not.
+            Conflict: ``hold_ended``, maybe by another who says otherwise at once;
+                ``hold_open``, while the call may be under way; and ``usage_conflict``, if the
+                call was corrected since.
+            InvalidInput: ``invalid_resolution``, if it does not say what a call cost that has
+                no price.
         """
         ...
 

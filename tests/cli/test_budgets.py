@@ -1,10 +1,10 @@
-"""``hansard budget``: set, shown, used up, resolved, on both engines."""
+"""``hansard budget``: set, shown, used up, resolved, on both engines and through a server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,29 +15,20 @@ from hansard.compose import open_database
 from hansard.core.actors import Actor
 from hansard.core.budgets import NewHold
 from hansard.core.errors import LimitReached
-from hansard.service.sessions import DatabaseSessions
 from tests.cli.conftest import Shell
+from tests.places import Place
 
 NANO = 1_000_000_000
 
 
 @pytest.fixture
-def engine(record_url: str) -> Shell:
-    """The command line on an empty database of either engine."""
-    return Shell(record_url)
+def engine(place: Place) -> Shell:
+    """The command line on a record without sessions."""
+    return Shell(place.url)
 
 
-def act(shell: Shell, action: Callable[[DatabaseSessions], Awaitable[Any]], **who: Any) -> Any:
-    """Act on the database past the command line."""
-
-    async def run() -> Any:
-        async with open_database(shell.url) as record:
-            return await action(record.acting_as(Actor(**who)))
-
-    return asyncio.run(run())
-
-
-def take_hold(shell: Shell, call_id: str, cost_nanousd: int, **who: Any) -> None:
+def take_hold(database_url: str, call_id: str, cost_nanousd: int, **who: Any) -> None:
+    """Take a hold past the command line, of which nobody hears in time."""
     hold = NewHold(
         call_id=call_id,
         session_id=None,
@@ -53,11 +44,12 @@ def take_hold(shell: Shell, call_id: str, cost_nanousd: int, **who: Any) -> None
         expires_at_us=1,
     )
 
-    async def take(record: DatabaseSessions) -> None:
-        await record.take_hold(hold)
-        await record.expire_holds()
+    async def take() -> None:
+        async with open_database(database_url) as record:
+            await record.acting_as(Actor(**who)).take_hold(hold)
+            await record.expire_holds()
 
-    act(shell, take, **who)
+    asyncio.run(take())
 
 
 def state(shell: Shell, budget_id: str) -> dict[str, Any]:
@@ -100,11 +92,11 @@ def test_options_say_how_strict_it_is(engine: Shell) -> None:
     assert (kept["mode"], kept["warn_percents"]) == ("enforce", [80, 100])
 
 
-def test_list_is_readable(engine: Shell) -> None:
+def test_list_is_readable(engine: Shell, place: Place) -> None:
     engine("budget", "set", "tenant", "--limit", "2")
     engine("budget", "set", "owner", "*", "--limit", "1", "--id", "each")
     engine("budget", "set", "session", "*", "--limit", "500", "--tokens", "--id", "tokens")
-    take_hold(engine, "c", NANO // 2, owner="alice")
+    take_hold(place.database_url, "c", NANO // 2, owner="alice")
     lines = [" ".join(line.split()) for line in engine("budget", "list").stdout.splitlines()]
     assert lines == [
         "budget of window limit spent held left used",
@@ -119,11 +111,12 @@ def test_list_is_readable(engine: Shell) -> None:
 
 def test_terminal_shows_bars(local: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     local("budget", "set", "tenant", "--limit", "1")
-    take_hold(local, "c", NANO // 2)
+    take_hold(local.url, "c", NANO // 2)
     monkeypatch.setattr(texts, "is_terminal", lambda: True)
     assert "50%  ▇▇▇▇▇" in local("budget", "list", COLUMNS="120").stdout
 
 
+@pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
 def test_budgets_are_those_of_the_tenant(engine: Shell) -> None:
     engine("budget", "set", "tenant", "--limit", "1", "--tenant", "acme")
     assert engine("budget", "list", "--json").lines() == []
@@ -151,9 +144,9 @@ def test_bad_budget_is_refused(local: Shell, arguments: tuple[str, ...]) -> None
     assert local("budget", "list", "--json").lines() == []
 
 
-def test_hold_is_listed_and_resolved_by_its_cost(engine: Shell) -> None:
+def test_hold_is_listed_and_resolved_by_its_cost(engine: Shell, place: Place) -> None:
     engine("budget", "set", "tenant", "--limit", "1", "--id", "b")
-    take_hold(engine, "call-1", NANO // 2, owner="alice")
+    take_hold(place.database_url, "call-1", NANO // 2, owner="alice")
     (hold,) = engine("budget", "holds", "--json").lines()
     assert (hold["call_id"], hold["state"], hold["amount_usd"]) == ("call-1", "unknown", "0.5")
     assert engine("budget", "holds").stdout.splitlines()[1].split()[:4] == [
@@ -172,10 +165,10 @@ def test_hold_is_listed_and_resolved_by_its_cost(engine: Shell) -> None:
     assert "hold_ended" in again.stderr
 
 
-def test_hold_is_written_off(engine: Shell) -> None:
+def test_hold_is_written_off(engine: Shell, place: Place) -> None:
     engine("budget", "set", "tenant", "--limit", "1", "--id", "b")
-    take_hold(engine, "call-1", NANO // 2)
-    take_hold(engine, "call-2", NANO // 2)
+    take_hold(place.database_url, "call-1", NANO // 2)
+    take_hold(place.database_url, "call-2", NANO // 2)
     written_off = engine("budget", "resolve", "call-1", "call-2", "--written-off").stdout
     assert written_off == "written_off call-1\nwritten_off call-2\n"
     assert state(engine, "b")["remaining"] == "1"
@@ -183,11 +176,23 @@ def test_hold_is_written_off(engine: Shell) -> None:
     assert [hold["ended_at"] is not None for hold in holds] == [True, True]
 
 
-def test_tokens_of_a_resolved_call_are_priced(engine: Shell) -> None:
+def test_tokens_of_a_resolved_call_are_priced(engine: Shell, place: Place) -> None:
     engine("budget", "set", "tenant", "--limit", "1", "--id", "b")
-    take_hold(engine, "call-1", NANO // 2)
+    take_hold(place.database_url, "call-1", NANO // 2)
     engine("budget", "resolve", "call-1", "--input-tokens", "1000", "--output-tokens", "500")
     assert state(engine, "b")["spent"] == "0.0075"
+
+
+@pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
+def test_prices_of_the_settings_count_on_a_database(engine: Shell, place: Place) -> None:
+    Path("prices.toml").write_text(
+        '[[price]]\nmodel = "own"\ninput_per_million = "1.00"\noutput_per_million = "1.00"\n'
+    )
+    engine("budget", "set", "tenant", "--limit", "1", "--id", "b")
+    take_hold(place.database_url, "call-1", NANO // 2)
+    options = ("--model", "own", "--input-tokens", "1000")
+    engine("budget", "resolve", "call-1", *options, HANSARD_PRICES="prices.toml")
+    assert state(engine, "b")["spent"] == "0.001"
 
 
 @pytest.mark.parametrize("options", [(), ("--cost", "1", "--written-off"), ("c", "--cost", "1")])

@@ -70,6 +70,17 @@ def test_key_opens_the_service_for_its_owner(service: Shell, local: Shell) -> No
     assert len(service("list", "--json", HANSARD_TOKEN=all_seeing).lines()) == 2
 
 
+def test_key_sets_budgets_if_it_may(service: Shell, local: Shell) -> None:
+    options = ("budget", "set", "tenant", "--limit", "1", "--json")
+    own, treasurers = (make(local, *scope)["key"] for scope in ((), ("--scope", "budgets:write")))
+    service(*options, code=4)
+    refused = service(*options, code=4, HANSARD_TOKEN=own)
+    assert json.loads(refused.stderr)["error"]["code"] == "forbidden"
+    made = service(*options, HANSARD_TOKEN=treasurers).json()
+    assert service("budget", "list", "--json", HANSARD_TOKEN=own).lines() == [made]
+    assert local("budget", "list", "--json").lines() == [made]
+
+
 def test_without_key_the_service_is_closed(service: Shell) -> None:
     outcome = service("list", "--json", code=4)
     assert json.loads(outcome.stderr)["error"]["code"] == "unauthorized"

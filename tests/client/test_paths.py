@@ -16,16 +16,16 @@ from hansard.server.endpoints import ENDPOINTS
 
 ROUTES = {value for value in vars(paths).values() if isinstance(value, Route)}
 SERVED = {(row.method, row.path) for row in ENDPOINTS if row.path.startswith("/v1/")}
-NOT_OF_A_SESSION = {"budgets", "chat", "feedback", "holds", "models", "traces"}
-"""What the service has beside the record of sessions, and its client does not speak of."""
+BESIDE_THE_RECORD = {"chat", "feedback", "models", "traces"}
+"""What the service has beside the record, and its client does not speak of."""
 WRITTEN_ELSEWHERE = {("GET", "/v1/usage/export")}  # a table for people, not for programs
 
 session_ids = st.from_regex(r"[A-Za-z0-9_\-:.]{1,128}", fullmatch=True)
 
 
 def test_client_and_server_have_the_same_routes() -> None:
-    of_sessions = {row for row in SERVED if row[1].split("/")[2] not in NOT_OF_A_SESSION}
-    assert {(route.method, route.path) for route in ROUTES} == of_sessions - WRITTEN_ELSEWHERE
+    of_the_record = {row for row in SERVED if row[1].split("/")[2] not in BESIDE_THE_RECORD}
+    assert {(route.method, route.path) for route in ROUTES} == of_the_record - WRITTEN_ELSEWHERE
 
 
 def test_what_is_sent_twice_is_safe_to_be_done_twice() -> None:
@@ -35,6 +35,7 @@ def test_what_is_sent_twice_is_safe_to_be_done_twice() -> None:
         paths.APPEND_MESSAGES,
         paths.FORK_SESSION,
         paths.REVERT_SESSION,
+        paths.RESOLVE_HOLD,
     }
 
 
@@ -52,3 +53,11 @@ def test_what_cannot_be_an_id_is_not_sent(session_id: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         paths.GET_SESSION.to(session_id)
     assert caught.value.code == "invalid_id"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "~", "s~01HF7YAT000000000000000000"])
+def test_only_sessions_have_a_name_when_they_are_gone(name: str) -> None:
+    for route, noun in ((paths.GET_BUDGET, "budget_id"), (paths.RESOLVE_HOLD, "call_id")):
+        with pytest.raises(InvalidInput) as caught:
+            route.to(name)
+        assert caught.value.details == {"field": noun}

@@ -37,6 +37,14 @@ REFUSED: dict[str, tuple[Call, str]] = {
     "tail": (lambda r: r.tail("s", 0), "invalid_limit"),
     "unit": (lambda r: r.tail("s", 1, unit="words"), "invalid_unit"),
     "prefix": (lambda r: r.find_ids("a b"), "invalid_id"),
+    "limit of a budget": (
+        lambda r: r.put_budget("b", scope="tenant", limit_amount=-1),
+        "invalid_budget",
+    ),
+    "budget": (lambda r: r.get_budget("a b"), "invalid_id"),
+    "states": (lambda r: r.get_budget("b", limit=0), "invalid_limit"),
+    "hold": (lambda r: r.list_holds(state="lost"), "invalid_state"),
+    "call": (lambda r: r.resolve_hold("a b", None), "invalid_id"),
     "nothing": (lambda r: r.append_messages("s", []), "invalid_messages"),
 }
 

@@ -36,6 +36,9 @@ REPEATABLE: dict[str, tuple[Call, object]] = {
     "save_messages": (lambda record: record.save_messages("s", HELLO), SAVED),
     "update": (lambda record: record.update("s", title="t"), {**SUMMARY, "changes": ["title"]}),
     "delete": (lambda record: record.delete("s"), {"deleted": True}),
+    "delete_budget": (lambda record: record.delete_budget("b"), None),
+    "list_budgets": (lambda record: record.list_budgets(), {"budgets": []}),
+    "list_holds": (lambda record: record.list_holds(), {"holds": [], "next_cursor": None}),
     "exists": (lambda record: record.exists("s"), None),
     "import_session": (lambda record: record.import_session(b"{}"), REPORT),
 }
@@ -44,6 +47,7 @@ ONCE: dict[str, Call] = {
     "append_messages": lambda record: record.append_messages("s", HELLO),
     "fork": lambda record: record.fork("s"),
     "revert": lambda record: record.revert("s", 0),
+    "resolve_hold": lambda record: record.resolve_hold("c", None),
     "save_messages if": lambda record: record.save_messages("s", HELLO, expected_version=1),
     "update if": lambda record: record.update("s", title="t", expected_version=1),
 }
@@ -133,6 +137,9 @@ async def test_delete_that_was_carried_out_unheard_counts_as_done() -> None:
     script = Script([httpx.ReadError, failure(404, "session_not_found")])
     async with script.record() as record:
         await record.delete("s")
+    script = Script([httpx.ReadError, failure(404, "budget_not_found")])
+    async with script.record() as record:
+        await record.delete_budget("b")
 
 
 @pytest.mark.parametrize("first", [httpx.ConnectError, None])

@@ -6,7 +6,6 @@ import ast
 import json
 from pathlib import Path
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -34,7 +33,7 @@ from hansard.core.reports import Bucket, ReportQuery, UsageReport
 from hansard.core.sessions import Session, Verification
 from hansard.core.turns import Turn, TurnReceipt
 from hansard.core.usage import TOTAL_MAX, ModelUsage, SessionUsage, UsageTotals, unpriced
-from hansard.formats.budgets import BudgetAnswer, HoldAnswer
+from hansard.formats.budgets import BudgetAnswer, HoldAnswer, HoldPage
 from hansard.server import answers
 from hansard.server.calls import to_json
 from hansard.server.errors import failure
@@ -265,16 +264,27 @@ def test_budget_comes_back(budget: Budget, window: Window) -> None:
     state = BudgetState(budget=budget, subject="bob", window=window, held=3, spent=TOTAL_MAX)
     states = Page((state,), "more")
     written = to_json(BudgetAnswer.of(budget, states))
-    assert msgspec.json.decode(written, type=BudgetAnswer).parsed() == (budget, states)
+    assert wire.read(written, wire.read_budget) == (budget, states)
     assert payloads.budget(budget, states) == json.loads(written)
     assert state.remaining < 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"limit": 1}, {"created_at": "yesterday"}, {"states": None}, {"warn_percents": ["1"]}],
+)
+def test_budget_of_another_shape_is_refused(change: dict[str, object]) -> None:
+    written = json.dumps(payloads.budget(BUDGET, Page((), None)) | change).encode()
+    with pytest.raises(UpstreamFailed) as caught:
+        wire.read(written, wire.read_budget)
+    assert caught.value.code == "bad_answer"
+
+
 @pytest.mark.parametrize("hold", [HOLD, NOBODYS], ids=["whole", "bare"])
 def test_hold_comes_back(hold: Hold) -> None:
-    written = to_json(HoldAnswer.of(hold))
-    assert msgspec.json.decode(written, type=HoldAnswer).parsed() == hold
-    assert payloads.hold(hold) == json.loads(written)
+    written = to_json(HoldPage([HoldAnswer.of(hold)], "more"))
+    assert wire.read(written, wire.read_holds) == Page((hold,), "more")
+    assert payloads.hold(hold) == json.loads(written)["holds"][0]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{type(error).__name__}-{error.code}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from hansard.compose import open_database
 from hansard.core.actors import SCOPE_ALL_SESSIONS
 from hansard.server.app import key_service
 from hansard.settings import AccessSettings
-from tests.places import Place, serve
+from tests.places import Place
 from tests.samples import bodies, call, collect, dialogue, snapshot
 
 Act = Callable[[SessionService], Awaitable[object]]
@@ -37,16 +37,6 @@ WHO: dict[str, tuple[str, str | None]] = {
     "auditor": ("acme", None),
     "stranger": ("other", None),
 }
-
-
-@pytest.fixture
-def guarded(place: Place) -> Iterator[Place]:
-    """The place; if it is a server, then one that asks for API keys."""
-    if place.kind != "http":
-        yield place
-        return
-    with serve(place.database_url, AccessSettings(auth="key")) as url:
-        yield Place("http", url, place.database_url)
 
 
 @pytest.fixture

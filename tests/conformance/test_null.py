@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import hansard
-from hansard import HansardError, InvalidInput, NewUsage, SessionService
+from hansard import HansardError, InvalidInput, NewUsage, NotFound, SessionService
 from tests.samples import call, collect, dialogue
 
 CALLS = {
@@ -35,6 +35,11 @@ CALLS = {
     "purge": lambda r: r.purge(updated_before_us=5),
     "import_session": lambda r: r.import_session(b"[]", "openai-chat"),
     "export_session": lambda r: collect(r.export_session("s")),
+    "put_budget": lambda r: r.put_budget("b", scope="tenant", limit_amount=1),
+    "delete_budget": lambda r: r.delete_budget("b"),
+    "list_budgets": lambda r: r.list_budgets(),
+    "list_holds": lambda r: r.list_holds(state="open"),
+    "resolve_hold": lambda r: r.resolve_hold("c", NewUsage(event_id="c", cost_nanousd=1)),
     "events": lambda r: collect(r.events("s")),
 }
 
@@ -52,6 +57,9 @@ async def test_nothing_is_kept() -> None:
         assert not await record.exists("s")
         assert await collect(record.messages("s")) == []
         assert (await record.list()).items == ()
+        await record.put_budget("b", scope="tenant", limit_amount=1)
+        with pytest.raises(NotFound):
+            await record.get_budget("b")
 
 
 async def test_receipts_say_what_would_have_been_recorded() -> None:
@@ -69,6 +77,9 @@ async def test_receipts_say_what_would_have_been_recorded() -> None:
         (lambda r: r.create(metadata={"a": float("nan")}), "invalid_json"),
         (lambda r: r.get("a/b"), "invalid_id"),
         (lambda r: r.update_token_usage("s", event_id="e", input_tokens=-1), "invalid_usage"),
+        (lambda r: r.put_budget("b", scope="tenant", limit_amount=-1), "invalid_budget"),
+        (lambda r: r.list_holds(state="lost"), "invalid_state"),
+        (lambda r: r.resolve_hold("a/b", None), "invalid_id"),
         (lambda r: r.tail("s", 0), "invalid_limit"),
         (lambda r: r.tail("s", 1, unit="words"), "invalid_unit"),
     ],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import click
 
-from hansard.cli import databases, payloads, texts
+from hansard.cli import databases, payloads, records, texts
 from hansard.cli.errors import RecordCommand
 from hansard.cli.options import as_json, ask, confirmed, takes_settings
 from hansard.cli.texts import Cell, Column
@@ -27,10 +27,8 @@ from hansard.core.money import format_usd, parse_usd
 from hansard.core.paging import Page
 from hansard.core.periods import PERIODS
 from hansard.core.usage import NewUsage, check_usage
+from hansard.face import SessionService
 from hansard.settings import Settings
-
-if TYPE_CHECKING:
-    from hansard.service.sessions import DatabaseSessions
 
 T = TypeVar("T")
 Found = tuple[Budget, Page[BudgetState]]
@@ -69,7 +67,7 @@ def budget() -> None:
 
 
 @budget.command("list", cls=RecordCommand)
-@takes_settings(on_database=True)
+@takes_settings()
 @as_json
 def list_budgets(given: Settings, *, as_json: bool) -> None:
     """List the budgets of a tenant, and what is left of each now.
@@ -101,7 +99,7 @@ def list_budgets(given: Settings, *, as_json: bool) -> None:
 
 
 @budget.command(cls=RecordCommand)
-@takes_settings(on_database=True)
+@takes_settings()
 @click.argument("budget_id", metavar="BUDGET")
 @click.option("-n", "count", type=click.IntRange(1, 1_000), default=100, show_default=True)
 @as_json
@@ -112,7 +110,7 @@ def show(given: Settings, *, budget_id: str, count: int, as_json: bool) -> None:
 
 
 @budget.command("set", cls=RecordCommand)
-@takes_settings(on_database=True)
+@takes_settings()
 @click.argument("scope", type=click.Choice(SCOPES))
 @click.argument("subject", default="")
 @click.option("--limit", required=True, help="Dollars, such as 25.00; with --tokens, tokens.")
@@ -152,7 +150,7 @@ def set_budget(
     """
     name = budget_id or _name(scope, subject, window, unit)
 
-    async def act(record: DatabaseSessions) -> Found:
+    async def act(record: SessionService) -> Found:
         await record.put_budget(
             name,
             scope=scope,
@@ -166,11 +164,11 @@ def set_budget(
         )
         return await record.get_budget(name)
 
-    _show(databases.run_new(given, _for_tenant(given, act)), as_json=as_json)
+    _show(records.act_on(_open(given), act), as_json=as_json)
 
 
 @budget.command(cls=RecordCommand)
-@takes_settings(on_database=True)
+@takes_settings()
 @click.argument("budget_id", metavar="BUDGET")
 @confirmed
 @as_json
@@ -185,7 +183,7 @@ def delete(given: Settings, *, budget_id: str, yes: bool, as_json: bool) -> None
 
 
 @budget.command(cls=RecordCommand)
-@takes_settings(on_database=True)
+@takes_settings()
 @click.option("--state", type=click.Choice(HOLD_STATES), default="unknown", show_default=True)
 @click.option("-n", "count", type=click.IntRange(1, 1_000), default=100, show_default=True)
 @as_json
@@ -203,7 +201,7 @@ def holds(given: Settings, *, state: str, count: int, as_json: bool) -> None:
 
 
 @budget.command(cls=RecordCommand)
-@takes_settings(on_database=True)
+@takes_settings()
 @click.argument("call_ids", metavar="CALL...", nargs=-1, required=True)
 @click.option("--cost", help="What it cost, in dollars, as its provider says.")
 @click.option("--input-tokens", type=click.IntRange(0), default=0, help="What was sent.")
@@ -234,7 +232,7 @@ def resolve(
     state = "written_off" if written_off else "settled"
     usage = None if written_off else _usage(call_ids[0], cost, input_tokens, output_tokens, model)
 
-    async def act(record: DatabaseSessions) -> None:
+    async def act(record: SessionService) -> None:
         for call_id in call_ids:
             await record.resolve_hold(call_id, usage)
             if as_json:
@@ -245,15 +243,17 @@ def resolve(
     _run(given, act)
 
 
-def _run(given: Settings, act: Callable[[DatabaseSessions], Awaitable[T]]) -> T:
+def _run(given: Settings, act: Callable[[SessionService], Awaitable[T]]) -> T:
     """Act on the budgets of the tenant."""
-    return databases.run(given, _for_tenant(given, act))
+    records.check_exists(given)
+    return records.act_on(_open(given), act)
 
 
-def _for_tenant(
-    given: Settings, act: Callable[[DatabaseSessions], Awaitable[T]]
-) -> Callable[[DatabaseSessions], Awaitable[T]]:
-    return lambda record: act(record.acting_as(Actor(given.record.tenant)))
+def _open(given: Settings) -> SessionService:
+    """Give the record, not yet connected; a database with the prices that calls are resolved by."""
+    if databases.is_database(given):
+        return databases.open_record(given).acting_as(Actor(given.record.tenant))
+    return records.open_record(given)
 
 
 def _name(scope: str, subject: str, window: str, unit: str) -> str:

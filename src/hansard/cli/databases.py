@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -34,12 +33,7 @@ def run(given: Settings, action: Callable[[DatabaseSessions], Awaitable[T]]) -> 
 
 def run_new(given: Settings, action: Callable[[DatabaseSessions], Awaitable[T]]) -> T:
     """Do the same, and make the database if there is none."""
-
-    async def act() -> T:
-        async with open_record(given) as record:
-            return await action(record)
-
-    return asyncio.run(act())
+    return records.act_on(open_record(given), action)
 
 
 def open_record(given: Settings) -> DatabaseSessions:
@@ -90,9 +84,14 @@ def is_sqlite(given: Settings) -> bool:
     return given.record.database.startswith("sqlite:")
 
 
+def is_database(given: Settings) -> bool:
+    """Tell whether the record is a database, and not behind a server or nowhere."""
+    return given.record.database.startswith(("sqlite:", "postgresql:", "postgres:"))
+
+
 def check_database(given: Settings) -> None:
     """Refuse the URL of a server."""
-    if not given.record.database.startswith(("sqlite:", "postgresql:", "postgres:")):
+    if not is_database(given):
         raise InvalidInput(
             "this works on a database (sqlite:///… or postgresql://…); through a server, use its "
             "HTTP API (/docs there)",

@@ -13,6 +13,7 @@ from hansard.face import SessionService
 from hansard.settings import Settings
 
 T = TypeVar("T")
+R = TypeVar("R", bound=SessionService)
 
 LAST = "@last"
 CANDIDATES_MAX = 10  # named when a prefix is ambiguous
@@ -30,10 +31,15 @@ def run(given: Settings, action: Callable[[SessionService], Awaitable[T]]) -> T:
 
 def run_new(given: Settings, action: Callable[[SessionService], Awaitable[T]]) -> T:
     """Do the same, and make the record if there is none."""
+    return act_on(open_record(given), action)
+
+
+def act_on(record: R, action: Callable[[R], Awaitable[T]]) -> T:
+    """Connect to a record, act on it, and let go of it."""
 
     async def act() -> T:
-        async with open_record(given) as record:
-            return await action(record)
+        async with record as connected:
+            return await action(connected)
 
     return asyncio.run(act())
 

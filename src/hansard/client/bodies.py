@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
+import msgspec
+
+from hansard.core.budgets import Budget
 from hansard.core.messages import NewMessage
 from hansard.core.money import format_usd
 from hansard.core.reports import ReportQuery
@@ -18,6 +21,7 @@ from hansard.core.strict_json import dumps
 from hansard.core.times import format_us
 from hansard.core.turns import NewTurn
 from hansard.core.usage import PART_FIELDS, TOKEN_FIELDS, NewUsage
+from hansard.formats.budgets import BudgetBody
 
 _RARE: Final = (*PART_FIELDS, "model_asked", "service_tier", "confidence", "raw")
 
@@ -68,6 +72,16 @@ def write_history(messages: Sequence[NewMessage]) -> bytes:
 def write_usage(entry: NewUsage, corrects: str | None) -> bytes:
     """Write one model call, and the one that it corrects."""
     return dumps(_usage(entry) | ({} if corrects is None else {"corrects": corrects})).encode()
+
+
+def write_budget(budget: Budget) -> bytes:
+    """Write a budget to be made or changed."""
+    return msgspec.json.encode(BudgetBody.of(budget))
+
+
+def write_resolution(usage: NewUsage | None) -> bytes:
+    """Write what a call used, or that it is written off."""
+    return dumps({"written_off": True} if usage is None else {"usage": _usage(usage)}).encode()
 
 
 def write_index(name: str, index: int | None) -> bytes:

@@ -5,10 +5,13 @@ A test compares them with the server's endpoint table.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from hansard.core.ids import check_ledger_name
+from hansard.core.ids import check_id, check_ledger_name
+
+_PARAMETER: Final = re.compile(r"{(\w+)}")
 
 LONG_S: Final = 600.0  # for calls whose work grows with the history
 HEARTBEAT_S: Final = 15.0  # between signs of life in a stream of events
@@ -28,22 +31,24 @@ class Route(NamedTuple):
     repeatable: bool = True
     silence_s: float | None = None
 
-    def to(self, session_id: str | None = None) -> str:
-        """The path, with the session's id escaped in it.
+    def to(self, name: str | None = None) -> str:
+        """The path, with the id of what it is about escaped in it.
 
         >>> GET_USAGE.to("event:a.b")
         '/v1/sessions/event%3Aa.b/usage'
 
         Raises:
-            InvalidInput: If that can be neither a session's id nor what it is called when it
-                is gone; the server knows where the latter means something.
+            InvalidInput: If that can be no id; of a session, what it is called when it is gone
+                may stand there, and the server knows where that means something.
         """
-        if session_id is None:
+        if name is None:
             return self.path
-        escaped = quote(check_ledger_name(session_id) or "~", safe="")
+        before, noun, after = _PARAMETER.split(self.path)
+        checked = check_ledger_name(name) or "~" if noun == "session_id" else check_id(name, noun)
+        escaped = quote(checked, safe="")
         if not escaped.strip("."):  # "." and ".." mean something in a path
             escaped = escaped.replace(".", "%2E")
-        return self.path.replace("{session_id}", escaped)
+        return f"{before}{escaped}{after}"
 
 
 CREATE_SESSION: Final = Route("POST", "/v1/sessions", repeatable=False)
@@ -71,3 +76,9 @@ REVERT_SESSION: Final = Route(
 VERIFY_SESSION: Final = Route("GET", "/v1/sessions/{session_id}/verify", silence_s=LONG_S)
 EXPORT_SESSION: Final = Route("GET", "/v1/sessions/{session_id}/export", silence_s=LONG_S)
 FOLLOW_EVENTS: Final = Route("GET", "/v1/sessions/{session_id}/events", silence_s=3 * HEARTBEAT_S)
+LIST_BUDGETS: Final = Route("GET", "/v1/budgets")
+GET_BUDGET: Final = Route("GET", "/v1/budgets/{budget_id}")
+PUT_BUDGET: Final = Route("PUT", "/v1/budgets/{budget_id}", silence_s=LONG_S)
+DELETE_BUDGET: Final = Route("DELETE", "/v1/budgets/{budget_id}")
+LIST_HOLDS: Final = Route("GET", "/v1/holds")
+RESOLVE_HOLD: Final = Route("POST", "/v1/holds/{call_id}/resolve", repeatable=False)

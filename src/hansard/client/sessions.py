@@ -10,24 +10,19 @@ caller is told with ``Unavailable`` and looks before it acts.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
-
-import httpx
+from typing import Any
 
 from hansard.client import bodies, composed, paths, wire
-from hansard.client.retries import RetryPolicy
+from hansard.client.bound import MISSING
+from hansard.client.budgets import RemoteBudgets
 from hansard.client.streams import follow
-from hansard.client.transport import Transport, Upload
-from hansard.clock import now_us
+from hansard.client.transport import Upload
 from hansard.core import strict_json
 from hansard.core.documents import ImportReport
 from hansard.core.errors import InvalidInput
 from hansard.core.events import Event
-from hansard.core.ids import Clock
 from hansard.core.messages import Message, check_any_messages, check_messages
 from hansard.core.paging import Page, check_limit
 from hansard.core.reports import UsageReport, check_report
@@ -49,50 +44,11 @@ from hansard.core.usage import NewUsage, SessionUsage, UsageTotals, check_usage
 from hansard.core.windows import check_window
 from hansard.offload import check_list
 
-_MISSING: Final = frozenset({404})
-_RETRIES: Final = RetryPolicy()
 _PAGE = 500  # messages fetched at once while iterating
 
 
-class RemoteSessions:
-    """A ``SessionService`` on a Hansard server.
-
-    Args:
-        url: ``https://host[:port][/prefix]``.
-        token: Bearer token: an API key, or a token of the server's issuer.
-        timeout_s: How long the server may stay silent within one attempt.
-        retry_deadline_s: How long a call that may be sent again is sent again.
-        retries: How long it waits in between.
-        carrier: In place of the network.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        token: str | None = None,
-        timeout_s: float = 30.0,
-        retry_deadline_s: float = 10.0,
-        retries: RetryPolicy = _RETRIES,
-        clock: Clock = now_us,
-        carrier: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._retries = replace(retries, deadline_s=retry_deadline_s)
-        self._clock = clock
-        self._transport = Transport(
-            url, token=token, timeout_s=timeout_s, retries=self._retries, carrier=carrier
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._transport.close()
+class RemoteSessions(RemoteBudgets):
+    """A ``SessionService`` on a Hansard server."""
 
     async def create(
         self,
@@ -128,8 +84,8 @@ class RemoteSessions:
         return wire.read(answer.body, wire.read_session)
 
     async def exists(self, session_id: str) -> bool:
-        answer = await self._transport.call(paths.HAS_SESSION, session_id, accept=_MISSING)
-        return answer.status not in _MISSING
+        answer = await self._transport.call(paths.HAS_SESSION, session_id, accept=MISSING)
+        return answer.status not in MISSING
 
     async def list(self, query: SessionQuery | None = None, /, **filters: Any) -> Page[Session]:
         """See ``SessionService.list``; ``system_prompt`` and ``cost_data`` are left out."""
@@ -173,9 +129,7 @@ class RemoteSessions:
 
     async def delete(self, session_id: str) -> None:
         """Already gone counts if an earlier attempt was lost."""
-        answer = await self._transport.call(paths.DELETE_SESSION, session_id, accept=_MISSING)
-        if answer.status in _MISSING and not answer.resent:
-            raise wire.read_error(answer.status, answer.body)
+        await self._remove(paths.DELETE_SESSION, session_id)
 
     async def append_turn(
         self,

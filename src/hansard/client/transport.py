@@ -99,7 +99,7 @@ class Transport:
     async def call(
         self,
         route: Route,
-        session_id: str | None = None,
+        name: str | None = None,
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
@@ -121,7 +121,7 @@ class Transport:
         while True:
             request = self._client.build_request(
                 route.method,
-                route.to(session_id),
+                route.to(name),
                 params=query or None,
                 headers=_headers(headers, body),
                 content=body,
@@ -145,7 +145,7 @@ class Transport:
     async def stream(
         self,
         route: Route,
-        session_id: str,
+        name: str,
         *,
         query: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
@@ -153,7 +153,7 @@ class Transport:
         """Open a streamed answer; it is sent once."""
         request = self._client.build_request(
             route.method,
-            route.to(session_id),
+            route.to(name),
             params=query,
             headers=headers,
             timeout=self._timeout(route),

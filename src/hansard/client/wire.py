@@ -7,9 +7,12 @@ without the fields that are needed is no answer of a Hansard server: ``UpstreamF
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from msgspec import convert
+
+from hansard.core.budgets import Budget, BudgetState, Hold
 from hansard.core.documents import ImportedSession, ImportReport
 from hansard.core.errors import (
     Conflict,
@@ -31,6 +34,7 @@ from hansard.core.sessions import SaveReceipt, Session, UpdateReceipt, Verificat
 from hansard.core.times import parse_us
 from hansard.core.turns import AppendReceipt, Turn, TurnReceipt
 from hansard.core.usage import TOKEN_FIELDS, ModelUsage, SessionUsage, UsageTotals
+from hansard.formats.budgets import BudgetAnswer, BudgetList, HoldPage
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -250,6 +254,22 @@ def read_import_report(value: Json) -> ImportReport:
         ),
         losses=tuple(value["losses"]),
     )
+
+
+def read_budget(value: Json) -> tuple[Budget, Page[BudgetState]]:
+    """Read a budget and what is left of it."""
+    return convert(value, BudgetAnswer).parsed()
+
+
+def read_budgets(value: Json) -> Sequence[tuple[Budget, Page[BudgetState]]]:
+    """Read a list of budgets."""
+    return [budget.parsed() for budget in convert(value, BudgetList).budgets]
+
+
+def read_holds(value: Json) -> Page[Hold]:
+    """Read a page of holds."""
+    page = convert(value, HoldPage)
+    return Page(tuple(hold.parsed() for hold in page.holds), page.next_cursor)
 
 
 def read_event(value: Json) -> Event:

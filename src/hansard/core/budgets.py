@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hansard.core.errors import InvalidInput, LimitReached
 from hansard.core.ids import check_id
@@ -21,7 +22,7 @@ from hansard.core.money import format_usd, parse_usd
 from hansard.core.periods import PERIODS, ZONE_LENGTH_MAX, Window, find_window, is_zone
 from hansard.core.strict_json import check_text
 from hansard.core.times import format_us
-from hansard.core.usage import TOTAL_MAX, UsageTotals
+from hansard.core.usage import RECONCILED, TOTAL_MAX, NewUsage, UsageTotals, check_usage
 
 SCOPES: Final = ("tenant", "owner", "agent", "session", "key")
 UNITS: Final = ("usd", "tokens")
@@ -276,6 +277,30 @@ def check_budget(
         created_at_us=now_us,
         updated_at_us=now_us,
     )
+
+
+def check_hold_state(state: str) -> str:
+    """Return a state if a hold can be in it.
+
+    Raises:
+        InvalidInput: ``invalid_state``.
+    """
+    if state not in HOLD_STATES:
+        raise InvalidInput(f"state must be one of {', '.join(HOLD_STATES)}", code="invalid_state")
+    return state
+
+
+def check_resolution(call_id: str, usage: NewUsage | None) -> NewUsage | None:
+    """Check what somebody says that a call used; its id and its confidence follow from that.
+
+    Raises:
+        InvalidInput: As ``check_usage``.
+    """
+    check_id(call_id, "call_id")
+    if usage is None:
+        return None
+    said = replace(usage, event_id=call_id, confidence=RECONCILED)
+    return check_usage(said, call_id, is_hindsight=True)
 
 
 def _is_percent(value: object) -> bool:

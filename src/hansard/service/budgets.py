@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from hansard.core.actors import Actor
 from hansard.core.budgets import (
-    HOLD_STATES,
     WARN_PERCENTS,
     Admission,
     Budget,
@@ -23,6 +22,8 @@ from hansard.core.budgets import (
     Hold,
     NewHold,
     check_budget,
+    check_hold_state,
+    check_resolution,
 )
 from hansard.core.errors import InvalidInput, NotFound, Unauthorized
 from hansard.core.ids import bury, check_id, make_ulid
@@ -140,18 +141,6 @@ class Budgets(Turns):
         mode: str = "enforce",
         warn_percents: Sequence[int] = WARN_PERCENTS,
     ) -> Budget:
-        """Make a budget, or change one; it counts from the start of the present window.
-
-        Another limit for the same scope, subject, window and unit goes on with what was spent
-        and held; anything else begins anew.
-
-        Raises:
-            Unauthorized: ``forbidden``, if the caller may not.
-            InvalidInput: ``invalid_budget``.
-            LimitReached: ``too_many_budgets``.
-            Conflict: ``budget_replaced``, if another sets or removes it meanwhile.
-        """
-        self._check_may_set()
         budget = check_budget(
             tenant_id=self.actor.tenant_id,
             budget_id=budget_id,
@@ -165,23 +154,18 @@ class Budgets(Turns):
             warn_percents=warn_percents,
             now_us=self.clock(),
         )
+        self._check_may_set()
         changed = await self.runner.write(lambda tx: limits.change(tx, budget))
         return changed or await self._make(budget)
 
     async def delete_budget(self, budget_id: str) -> None:
-        """Remove a budget; what was spent stays in the ledger."""
-        self._check_may_set()
         check_id(budget_id, "budget_id")
+        self._check_may_set()
         await self.runner.write(lambda tx: limits.delete(tx, self.actor.tenant_id, budget_id))
 
     async def get_budget(
         self, budget_id: str, *, limit: int = 100, cursor: str | None = None
     ) -> tuple[Budget, Page[BudgetState]]:
-        """Return a budget, and a page of what is left of it by subject, as far as one may see.
-
-        Raises:
-            NotFound: ``budget_not_found``.
-        """
         check_id(budget_id, "budget_id")
         check_limit(limit)
         now_us = self.clock()
@@ -194,11 +178,7 @@ class Budgets(Turns):
         return await self.runner.read(find)
 
     async def list_budgets(self) -> Sequence[tuple[Budget, Page[BudgetState]]]:
-        """Return all budgets that one may see, by id, each with what is left.
-
-        Of a budget that each has by itself, the first ``LISTED_MAX`` subjects are told; its
-        cursor is one for ``get_budget``.
-        """
+        """Of a budget that each has by itself, the first ``LISTED_MAX`` are told."""
         now_us = self.clock()
         return await self.runner.read(
             lambda tx: [
@@ -210,12 +190,8 @@ class Budgets(Turns):
     async def list_holds(
         self, *, state: str = "unknown", limit: int = 100, cursor: str | None = None
     ) -> Page[Hold]:
-        """Return a page of holds in a state, by call."""
         check_limit(limit)
-        if state not in HOLD_STATES:
-            raise InvalidInput(
-                f"state must be one of {', '.join(HOLD_STATES)}", code="invalid_state"
-            )
+        check_hold_state(state)
         cursors = self.cursors("holds", state)
         (after,) = cursors.read(cursor) or ("",)
         found = await self.runner.read(
@@ -224,23 +200,9 @@ class Budgets(Turns):
         return cursors.page(found, limit, lambda last: [last.call_id])
 
     async def resolve_hold(self, call_id: str, usage: NewUsage | None) -> None:
-        """Say what became of a call of which nobody knew: its usage, or (None) nothing at all.
-
-        It counts on the account that the hold was taken on, at the time when it was, and in
-        its session, as one that was deleted if that is not there. If its usage is in the
-        ledger, without a price, what is said takes the place of that.
-
-        Raises:
-            NotFound: ``hold_not_found``.
-            Conflict: ``hold_ended``, maybe by another who says otherwise at once;
-                ``hold_open``, while the call may be under way; and ``usage_conflict``, if the
-                call was corrected since.
-            InvalidInput: ``invalid_resolution``, if it does not say what a call cost that has
-                no price.
-        """
+        usage = check_resolution(call_id, usage)
         self._check_may_set()
         tenant_id = self.actor.tenant_id
-        check_id(call_id, "call_id")
         if usage is None:
             await self.runner.write(lambda tx: self._write_off(tx, call_id))
             return

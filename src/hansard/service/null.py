@@ -1,4 +1,4 @@
-"""The record that keeps nothing: every call succeeds, every look finds an empty session."""
+"""The record that keeps nothing: calls succeed, every look finds an empty session, no budget."""
 
 from __future__ import annotations
 
@@ -10,8 +10,18 @@ from typing import Any, Self
 
 from hansard.clock import now_us
 from hansard.core.actors import DEFAULT_TENANT
+from hansard.core.budgets import (
+    WARN_PERCENTS,
+    Budget,
+    BudgetState,
+    Hold,
+    check_budget,
+    check_hold_state,
+    check_resolution,
+)
 from hansard.core.digest import GENESIS
 from hansard.core.documents import ImportReport
+from hansard.core.errors import NotFound
 from hansard.core.events import Event
 from hansard.core.ids import Clock, check_id
 from hansard.core.messages import Message, check_any_messages, check_messages
@@ -273,6 +283,55 @@ class NullSessions:
 
     async def purge(self, *, updated_before_us: int, dry_run: bool = False) -> PurgeReport:
         return PurgeReport(sessions=0, messages=0, dry_run=dry_run)
+
+    async def put_budget(
+        self,
+        budget_id: str,
+        *,
+        scope: str,
+        limit_amount: int,
+        unit: str = "usd",
+        subject: str = "",
+        period: str = "total",
+        time_zone: str = "UTC",
+        mode: str = "enforce",
+        warn_percents: Sequence[int] = WARN_PERCENTS,
+    ) -> Budget:
+        return check_budget(
+            tenant_id=DEFAULT_TENANT,
+            budget_id=budget_id,
+            scope=scope,
+            subject=subject,
+            period=period,
+            time_zone=time_zone,
+            unit=unit,
+            limit_amount=limit_amount,
+            mode=mode,
+            warn_percents=warn_percents,
+            now_us=self._clock(),
+        )
+
+    async def delete_budget(self, budget_id: str) -> None:
+        check_id(budget_id, "budget_id")
+
+    async def get_budget(
+        self, budget_id: str, *, limit: int = 100, cursor: str | None = None
+    ) -> tuple[Budget, Page[BudgetState]]:
+        """There is none, and nobody can say what it would be about."""
+        check_id(budget_id, "budget_id")
+        raise NotFound(f"no budget {budget_id!r}", code="budget_not_found", budget_id=budget_id)
+
+    async def list_budgets(self) -> Sequence[tuple[Budget, Page[BudgetState]]]:
+        return ()
+
+    async def list_holds(
+        self, *, state: str = "unknown", limit: int = 100, cursor: str | None = None
+    ) -> Page[Hold]:
+        check_hold_state(state)
+        return Page((), None)
+
+    async def resolve_hold(self, call_id: str, usage: NewUsage | None) -> None:
+        check_resolution(call_id, usage)
 
     async def export_session(self, session_id: str, format: str = "native") -> AsyncIterator[bytes]:
         yield b""
