@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hansard.core.budgets import parse_limit
 from hansard.formats.budgets import BudgetAnswer, BudgetBody, BudgetList
 from hansard.server.bodies import NoQuery, PageQuery
 from hansard.server.calls import Call, Reply, to_json
+from hansard.server.endpoint import Body, Endpoint
+
+_BUDGET: Final = "/v1/budgets/{budget_id}"
 
 
 async def list_budgets(call: Call[NoQuery, None]) -> Reply:
@@ -51,3 +56,44 @@ async def delete_budget(call: Call[NoQuery, None]) -> Reply:
     """Remove a budget; the scope `budgets:write` opens this. The ledger stays as it is."""
     await call.record.delete_budget(call.params["budget_id"])
     return Reply()
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET",
+        path="/v1/budgets",
+        name="list_budgets",
+        summary="List budgets, and what is left of them.",
+        handler=list_budgets,
+        answer=BudgetList,
+    ),
+    Endpoint(
+        method="GET",
+        path=_BUDGET,
+        name="get_budget",
+        summary="Get a budget, and what is left of it.",
+        handler=get_budget,
+        query=PageQuery,
+        answer=BudgetAnswer,
+        errors=(404,),
+    ),
+    Endpoint(
+        method="PUT",
+        path=_BUDGET,
+        name="put_budget",
+        summary="Make or change a budget.",
+        handler=put_budget,
+        body=Body(shape=BudgetBody),
+        answer=BudgetAnswer,
+        errors=(403, 409, 429),
+    ),
+    Endpoint(
+        method="DELETE",
+        path=_BUDGET,
+        name="delete_budget",
+        summary="Remove a budget.",
+        handler=delete_budget,
+        status=204,
+        errors=(403, 404),
+    ),
+)

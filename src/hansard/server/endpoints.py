@@ -2,7 +2,8 @@
 
 Routes, checks, the OpenAPI document, the page at ``/docs`` and ``docs/http_api.md`` all
 come from it, and so does the test that tries each of them with a stranger's credentials.
-The paths that are asked most stand first, because the router tries them in this order.
+The paths that are asked most stand first, because the router tries them in this order. The
+rows of what stands beside the record of sessions are written beside their handlers.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Final
 from hansard.server import (
     answers,
     bodies,
+    budgets,
     chat,
     events,
     exports,
     feedback,
     health,
+    holds,
     messages,
     reports,
     sessions,
@@ -24,7 +27,6 @@ from hansard.server import (
     turns,
     usage,
 )
-from hansard.server.budget_endpoints import BUDGET_ENDPOINTS
 from hansard.server.endpoint import (
     BUDGET_FIT,
     IDEMPOTENCY_KEY,
@@ -280,7 +282,8 @@ ENDPOINTS: Final = (
         status=201,
         errors=(409,),
     ),
-    *BUDGET_ENDPOINTS,
+    *budgets.ENDPOINTS,
+    *holds.ENDPOINTS,
     *traces.ENDPOINTS,
     *feedback.ENDPOINTS,
     Endpoint(

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from hansard.core.budgets import HOLD_STATES
 from hansard.core.errors import InvalidInput
 from hansard.core.usage import RECONCILED, NewUsage, check_usage
 from hansard.formats.budgets import HoldAnswer, HoldPage
-from hansard.server.bodies import NoQuery, UsageBody
-from hansard.server.budget_shapes import HoldsQuery, ResolveBody, Resolved
+from hansard.server.bodies import Limit, NoQuery, UsageBody
 from hansard.server.calls import Call, Reply, page_limit, to_json
+from hansard.server.endpoint import Body, Endpoint
+
+
+class ResolveBody(Struct, forbid_unknown_fields=True):
+    """What became of a call: its usage, or nothing that is billed; one of the two."""
+
+    usage: UsageBody | None = None
+    written_off: bool = False
+
+
+class HoldsQuery(Struct, frozen=True):
+    """Which holds to list."""
+
+    state: Annotated[str, Meta(extra_json_schema={"enum": list(HOLD_STATES)})] = "unknown"
+    limit: Limit = 100
+    cursor: str | None = None
+
+
+class Resolved(Struct):
+    """The hold has ended."""
+
+    call_id: str
+    state: str
 
 
 async def list_holds(call: Call[HoldsQuery, None]) -> Reply:
@@ -40,3 +67,26 @@ def _reconciled(call_id: str, body: UsageBody) -> NewUsage:
             "event_id and confidence follow from the hold", code="invalid_resolution"
         )
     return check_usage(body.given(), call_id, is_hindsight=True)
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET",
+        path="/v1/holds",
+        name="list_holds",
+        summary="List holds: what calls may cost at most.",
+        handler=list_holds,
+        query=HoldsQuery,
+        answer=HoldPage,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/holds/{call_id}/resolve",
+        name="resolve_hold",
+        summary="Say what became of a call of which nobody knew.",
+        handler=resolve_hold,
+        body=Body(shape=ResolveBody),
+        answer=Resolved,
+        errors=(403, 404, 409),
+    ),
+)
