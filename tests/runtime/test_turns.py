@@ -21,7 +21,15 @@ from hansard.core.errors import (
     Unavailable,
 )
 from hansard.core.usage import NewUsage
-from hansard.runtime.agents.protocol import AgentFailed, CallPlan, Event, Headers, Request
+from hansard.runtime.agents.protocol import (
+    AgentFailed,
+    CallPlan,
+    Completed,
+    Event,
+    Headers,
+    Request,
+    Text,
+)
 from hansard.runtime.agents.scripted import Line, Scripted
 from hansard.runtime.chat import Chat
 from hansard.runtime.observers import TurnEnd, TurnStart
@@ -163,6 +171,29 @@ async def test_answer_that_takes_all_the_memory_ends_and_is_billed(
     async with chatting(record, tmp_path, agent, limits=limits) as chat:
         assert b"turn_interrupted" in await heard(chat.begin(asks(record)))
     assert 0 < (await record.get("s")).usage.output_tokens < 300
+
+
+async def test_answer_that_takes_all_the_memory_at_its_end_is_recorded(
+    record: DatabaseSessions, tmp_path: Path
+) -> None:
+    """The agent waits for nothing any more, so nothing of it is there to be stopped."""
+    limits = replace(AMPLE, size_bytes_by_tenant=1_000)
+    agent = Scripted()
+    agent.run = answer_at_once  # type: ignore[method-assign]  # an agent that had it ready
+    async with chatting(record, tmp_path, agent, limits=limits) as chat:
+        assert b"[DONE]" in await heard(chat.begin(asks(record)))
+    assert await statuses(record) == ["completed"]
+    assert not (await record.list_holds(state="open")).items
+
+
+async def answer_at_once(request: Request) -> AsyncGenerator[Event]:
+    """A long answer in one piece."""
+    plan = CallPlan(provider="openai", model="gpt-4o", input_tokens_bound=100)
+    grant = await request.gate(plan)
+    text = "word " * 300
+    yield Text(text)
+    call = NewUsage(event_id=grant.call_id, model="gpt-4o", output_tokens=300)
+    yield Completed(messages=[assistant(text)], calls=[call], finish_reason="stop")
 
 
 @pytest.mark.parametrize("why", ["long", "stuck"])

@@ -24,7 +24,8 @@ class Stops:
 
     Every way to cancel the block comes out of it as ``AgentFailed``: the end of the process
     is an interruption as any other. An agent that is cancelled says how far it came by the
-    cause of its ``CancelledError``.
+    cause of its ``CancelledError``. The block stops itself by ``after`` alone: a task that
+    cancels itself is cancelled at its next wait, which may be behind the block.
 
     Attributes:
         is_interrupted: It was stopped, and not for taking too long.

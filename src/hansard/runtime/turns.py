@@ -251,11 +251,14 @@ class Turn:
         raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))
 
     def _keep(self, size_bytes: int) -> None:
-        """Have room for a piece of the answer, which is kept until the end, or end here."""
+        """Have room for a piece of the answer, which is kept until the end, or stop the agent.
+
+        It is stopped where it waits next; one that ends without a wait has ended.
+        """
         try:
             self._take(size_bytes)
         except LimitReached:
-            self._stops.interrupt()
+            self._stops.after(0.0, self._stops.interrupt)
 
     async def _wait_for_client(self, events: AsyncGenerator[Event]) -> None:
         """Wait for a slow client; one that reads nothing for long is left behind.
