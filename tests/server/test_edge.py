@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from starlette.routing import Route, Router
+from starlette.types import Message
 
 from hansard.compose import open_database
 from hansard.core.errors import Corrupt, Unavailable
@@ -250,6 +251,31 @@ async def test_client_that_reads_nothing_is_left(
             while not (answered := [event for event in bench.log if "status" in event]):
                 await asyncio.sleep(0.01)
     assert [event["status"] for event in answered] == [499]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_client_that_does_not_even_take_the_head_is_left(
+    is_stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that reads nothing of an earlier answer on the same connection."""
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        yield b"one"
+
+    async def handler(call: Call[Any, Any]) -> Reply | Stream:
+        return Stream(chunks(), b"text/plain") if is_stream else Reply(bytes(2**26))
+
+    async def never(_message: object) -> None:
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    monkeypatch.setattr(responder, "STALL_S", 0.1)
+    bench = Bench(handler)
+    scope = {"type": "http", "method": "GET", "path": "/it", "query_string": b"", "headers": []}
+    await bench.app(scope, receive, never)
+    assert [event["status"] for event in bench.log if "status" in event] == [499]
 
 
 async def test_answers_that_nobody_reads_take_no_more_than_their_room(

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from hansard.alarms import Alarm
 from hansard.core.errors import HansardError
@@ -39,7 +39,7 @@ class Responder:
         status: Of the answer; 0 before that goes out.
         streamed: The answer goes out in pieces.
         write_failure: How errors are answered on this route.
-        pieces: How many have been sent; ``is_sending`` while the client takes one.
+        pieces: How many have been sent, the head too; ``is_sending`` while the client takes one.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, closing: bool) -> None:
@@ -69,12 +69,13 @@ class Responder:
         if body:
             headers.append((b"content-type", reply.media_type))
             headers.append((b"content-length", b"%d" % len(body)))
-        await self._start(headers)
         if len(body) <= _PIECE_BYTES:
+            await self._start(headers)
             await self._piece(body, more=False)
             return
         rest = memoryview(body)
         with _Stall(self):
+            await self._start(headers)
             while len(rest) > _PIECE_BYTES:
                 await self._piece(bytes(rest[:_PIECE_BYTES]), more=True)
                 rest = rest[_PIECE_BYTES:]
@@ -89,8 +90,8 @@ class Responder:
         async with aclosing(stream.chunks) as chunks:
             first = await anext(chunks, b"")
             self.status, self.streamed = stream.status or status, True
-            await self._start([*stream.headers, (b"content-type", stream.media_type)])
             with _Stall(self):
+                await self._start([*stream.headers, (b"content-type", stream.media_type)])
                 if not self._bodiless:
                     await self._piece(first, more=True)
                     if stream.ends_with_client:
@@ -120,15 +121,21 @@ class Responder:
         headers.extend(_ALWAYS)
         if self._closing:
             headers.append(_CLOSE)
-        await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await self._hand_over(
+            {"type": "http.response.start", "status": self.status, "headers": headers}
+        )
 
     async def _piece(self, piece: bytes, *, more: bool) -> None:
         if self._bodiless:
             piece = b""
         self.sent_bytes += len(piece)
+        await self._hand_over({"type": "http.response.body", "body": piece, "more_body": more})
+
+    async def _hand_over(self, message: Message) -> None:
+        """Send a part of the answer; this waits while the client reads too slowly."""
         self.pieces += 1
         self.is_sending = True
-        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+        await self._send(message)
         self.is_sending = False
 
 
