@@ -203,33 +203,43 @@ async def test_call_counts_in_the_window_of_its_admission(
     assert await held_and_spent(books) == (0, 5)
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+@pytest.mark.parametrize(
+    ("zone", "early"),
+    [("UTC", "2026-03-10T00:15:00Z"), ("Asia/Kolkata", "2026-03-09T18:45:00Z")],
+)
 @pytest.mark.parametrize("scope", ["tenant", "session"])
 async def test_new_budget_counts_from_the_start_of_its_window(
-    books: DatabaseSessions, clock: Clock, scope: str, zone: str
+    books: DatabaseSessions, clock: Clock, scope: str, zone: str, early: str
 ) -> None:
     clock.set("2026-03-09T18:29:59Z")  # yesterday, also in Kolkata
     await spend(books, "yesterday", 50)
+    clock.set(early)  # in the hour that the window begins in
+    await spend(books, "early", 20)
     clock.set("2026-03-10T00:00:00Z")
     await spend(books, "today", 3)
     clock.set("2026-03-10T12:00:00Z")
     await limit(books, scope=scope, subject=SCOPES[scope], period="day", time_zone=zone)
     await spend(books, "now", 4)
-    assert await held_and_spent(books, SCOPES[scope]) == (0, 7)
+    assert await held_and_spent(books, SCOPES[scope]) == (0, 27)
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+@pytest.mark.parametrize(
+    ("zone", "early"),
+    [("UTC", "2026-03-11T00:15:00Z"), ("Asia/Kolkata", "2026-03-10T18:45:00Z")],
+)
 @pytest.mark.parametrize("scope", ["tenant", "session"])
 async def test_what_a_fast_clock_recorded_counts_in_its_own_window(
-    books: DatabaseSessions, clock: Clock, scope: str, zone: str
+    books: DatabaseSessions, clock: Clock, scope: str, zone: str, early: str
 ) -> None:
+    clock.set(early)  # in the hour that the window before it ends in
+    await spend(books, "early", 7)
     clock.set("2026-03-11T06:00:00Z")
     await spend(books, "tomorrow", 5)
     clock.set("2026-03-10T12:00:00Z")
     await limit(books, scope=scope, subject=SCOPES[scope], period="day", time_zone=zone)
     assert await held_and_spent(books, SCOPES[scope]) == (0, 0)
     clock.set("2026-03-11T12:00:00Z")
-    assert await held_and_spent(books, SCOPES[scope]) == (0, 5)
+    assert await held_and_spent(books, SCOPES[scope]) == (0, 12)
 
 
 async def test_call_of_before_the_first_window_does_not_count(
