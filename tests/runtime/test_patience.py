@@ -85,9 +85,13 @@ async def test_record_that_reads_and_takes_nothing_is_lost_in_the_end() -> None:
 
 
 async def test_refusal_is_an_answer() -> None:
-    record, patience = Record(LimitReached("no")), Patience(60.0, never)
-    with pytest.raises(LimitReached):
-        await patience.wait(record.ask)
+    refusing = Record(LimitReached("no"))
+    patience = Patience(0.0, Record().ask)
+    for _ in range(SILENCES_MAX):
+        with pytest.raises(Unavailable):
+            await patience.wait(never, is_write=True)
+        with pytest.raises(LimitReached):
+            await patience.wait(refusing.ask, is_write=True)
     assert not patience.is_lost
 
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from hansard.alarms import Alarm
-from hansard.core.errors import Unavailable
+from hansard.core.errors import HansardError, Unavailable
 
 T = TypeVar("T")
 
@@ -60,19 +60,17 @@ class Patience:
         Raises:
             Unavailable: If there is no answer in time, or was none a moment ago.
         """
-        if self.is_lost:
-            raise _lost()
         silences = self._silences
         try:
-            with Alarm(self.wait_max_s):
-                answer = await ask()
+            answer = await self._ask(ask)
         except TimeoutError as exc:
             if is_write and silences == self._silences:  # those that wait together count as one
                 self._silences += 1
             await self._find_out()
             raise Unavailable("the record is too slow", code="record_unavailable") from exc
-        except Unavailable:
-            self._lose()
+        except HansardError:
+            if is_write:
+                self._silences = 0  # a refusal is an answer; of one that is lost there are none
             raise
         if is_write:
             self._silences = 0
@@ -84,14 +82,18 @@ class Patience:
         Raises:
             Unavailable: If it does not, or did not a moment ago.
         """
+        try:
+            return await self._ask(ask)
+        except TimeoutError as exc:
+            self._lose()
+            raise _lost() from exc
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
         if self.is_lost:
             raise _lost()
         try:
             with Alarm(self.wait_max_s):
                 return await ask()
-        except TimeoutError as exc:
-            self._lose()
-            raise _lost() from exc
         except Unavailable:
             self._lose()
             raise
