@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from hansard import Conflict, LimitReached, NotFound
+from hansard import LimitReached
 from hansard.compose import open_database
 from hansard.core.actors import Actor
 from hansard.core.money import COST_MAX_NANOUSD
@@ -17,7 +16,7 @@ from hansard.service.sessions import DatabaseSessions
 from hansard.store import limits
 from tests.ledgers import Clock, held_and_spent, settle
 from tests.places import Place
-from tests.samples import collect, compete, new_hold, together
+from tests.samples import collect, new_hold, together
 
 pytestmark = pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
 
@@ -284,60 +283,13 @@ async def test_budget_made_while_calls_are_recorded_counts_each_once(
         assert await held_and_spent(books, SCOPES[scope], budget_id=f"b{n}") == (0, 61)
 
 
-async def test_budget_that_was_never_finished_is_none_until_it_is_put_again(
-    books: DatabaseSessions,
+async def test_proof_reads_windows_page_by_page(
+    books: DatabaseSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await spend(books, "before", 3)
-    await limit(books, limit_amount=1)
-    budget, _ = await books.get_budget("b")
-    await books.delete_budget("b")
-    await books.runner.write(lambda tx: limits.draft(tx, budget))  # and there its process ended
-    with pytest.raises(NotFound):
-        await books.get_budget("b")
-    await books.take_hold(new_hold("meanwhile", 4))
-    await settle(books, "meanwhile", 4)
-    assert (await books.verify_ledger()).drifts == ()
-    await limit(books, limit_amount=1)
-    assert await held_and_spent(books) == (0, 7)
-    with pytest.raises(Conflict) as caught:
-        await books.runner.write(lambda tx: limits.finish(tx, budget))
-    assert caught.value.code == "budget_replaced"
-
-
-async def test_budget_stays_in_force_until_another_takes_its_place(
-    books: DatabaseSessions,
-) -> None:
-    await limit(books, limit_amount=10)
-    await settle(books, "before", 3)
-    budget, _ = await books.get_budget("b")
-    other = replace(budget, period="day", created_at_us=books.clock())
-    await books.runner.write(lambda tx: limits.draft(tx, other))  # and there its process ended
-    await books.take_hold(new_hold("meanwhile", 7))
-    with pytest.raises(LimitReached):
-        await books.take_hold(new_hold("refused", 1))
-    assert await held_and_spent(books) == (7, 3)
-    assert (await books.verify_ledger()).drifts == ()
-    await books.runner.write(lambda tx: limits.finish(tx, other))
-    await settle(books, "meanwhile", 4)
-    assert await held_and_spent(books) == (0, 4)
-    assert [budget.period for budget, _ in await books.list_budgets()] == ["day"]
-
-
-async def test_budget_that_many_put_at_once_counts_each_call_once(
-    books: DatabaseSessions, place: Place, clock: Clock
-) -> None:
-    await settle(books, "before", 5)
-    async with open_database(place.url) as other:
-        other.clock = clock
-        put = [
-            record.put_budget("b", scope="tenant", limit_amount=9, period=period)
-            for record in (books, other)
-            for period in ("day", "week", "month", "total")
-        ]
-        made, errors = await compete(put)
-    assert made
-    assert {error.code for error in errors} <= {"budget_replaced"}
-    assert await held_and_spent(books) == (0, 5)
+    monkeypatch.setattr(limits, "_STEP", 2)
+    await limit(books, scope="session", subject="*")
+    for name in "abcd":
+        await settle(books, name, 1, session_id=name)
     assert (await books.verify_ledger()).drifts == ()
 
 

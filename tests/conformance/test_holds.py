@@ -86,6 +86,18 @@ async def test_hold_that_is_taken_after_its_caller_gave_up_is_let_go_of(
     assert await held_and_spent(books) == (2, 0)
 
 
+async def test_hold_that_is_taken_after_its_call_was_told_ends_when_that_is_told_again(
+    books: DatabaseSessions,
+) -> None:
+    await limit(books, 10)
+    at_us = books.clock()
+    await settle(books, "c", 3, at_us=at_us)
+    await take(books, "c", 5)
+    assert await held_and_spent(books) == (5, 3)
+    await settle(books, "c", 3, at_us=at_us)
+    assert await held_and_spent(books) == (0, 3)
+
+
 async def test_hold_does_not_expire_before_its_time(books: DatabaseSessions) -> None:
     await take(books, "c", 1)
     assert await books.expire_holds() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,17 @@ async def test_window_that_is_missing_is_found(books: DatabaseSessions, place: P
     place.execute("DELETE FROM budget_windows")
     drifts = (await books.verify_ledger()).drifts
     assert [(drift.what, drift.excess) for drift in drifts] == [("spent", -5), ("held", -4)]
+
+
+@pytest.mark.parametrize("what", ["held", "spent"])
+async def test_window_that_was_tampered_with_is_found(
+    books: DatabaseSessions, place: Place, what: str
+) -> None:
+    await limit(books, 10)
+    await take(books, "c", 4)
+    place.execute(f"UPDATE budget_windows SET {what} = {what} + 1")
+    (drift,) = (await books.verify_ledger()).drifts
+    assert (drift.what, drift.excess) == (what, 1)
 
 
 async def test_absurd_usage_of_one_owner_is_nobody_elses_trouble(
@@ -321,16 +333,22 @@ async def test_other_call_of_the_same_name_is_a_conflict(books: DatabaseSessions
 async def test_session_tells_its_running_totals_beside_the_clients_keys(
     books: DatabaseSessions,
 ) -> None:
+    """Also of turns that are recorded together, the last of which used nothing."""
     await books.create(session_id="s", cost_data={"mine": [1], "model": "old"})
-    for n in range(2):
-        await settle(books, f"c{n}", 1, session_id="s", model="m", input_tokens=3, output_tokens=1)
+    used: dict[str, Any] = {"model": "m", "input_tokens": 3, "output_tokens": 1}
+    await asyncio.gather(
+        *(settle(books, f"c{n}", 1, session_id="s", **used) for n in range(2)),
+        books.settle_turn(
+            "s", [user("hi")], usage=[], turn_id="t", status="failed", holds=[], at_us=1
+        ),
+    )
     assert await books.get_cost_data("s") == {
         "mine": [1],
         "model": "m",
         "input_tokens": 6,
         "output_tokens": 2,
         "cached_tokens": 0,
-        "turn_count": 2,
+        "turn_count": 3,
     }
 
 

@@ -113,10 +113,9 @@ def finish(tx: Tx, budget: Budget) -> Budget:
 
 
 def find(tx: Tx, tenant_id: str, budget_id: str) -> Budget | None:
-    """Return a budget that is no draft, or None."""
+    """Return a budget, or None; drafts have other names."""
     row = one(tx, "budget_get", tenant_id=tenant_id, budget_id=budget_id)
-    budget = budget_of(row) if row else None
-    return budget if budget and budget.mode != DRAFT else None
+    return budget_of(row) if row else None
 
 
 def get(tx: Tx, actor: Actor, budget_id: str) -> Budget:
