@@ -15,6 +15,7 @@ from typing import Final
 from hansard.core.budgets import Admission, BudgetWarning, NewHold
 from hansard.core.errors import LimitReached, Unavailable
 from hansard.core.ids import NOISE, make_ulid
+from hansard.core.latest import Latest
 from hansard.core.prices import PICO_PER_NANO, Bound, PriceBook
 from hansard.core.usage import Pricing, unpriced
 from hansard.runtime.agents.protocol import CallPlan, Grant
@@ -29,24 +30,6 @@ TENANTS_MAX: Final = 10_000  # of which it is remembered that they have budgets
 Prices = Callable[[DatabaseSessions], Awaitable[PriceBook]]
 
 
-class BudgetedTenants:
-    """Tenants that were seen to have budgets, the latest of them."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, None] = {}
-
-    def note(self, tenant_id: str, *, is_budgeted: bool) -> None:
-        """Remember a tenant that has budgets."""
-        if is_budgeted:
-            self._seen.pop(tenant_id, None)
-            self._seen[tenant_id] = None
-            if len(self._seen) > TENANTS_MAX:
-                del self._seen[next(iter(self._seen))]
-
-    def __contains__(self, tenant_id: str) -> bool:
-        return tenant_id in self._seen
-
-
 class GateKeeper:
     """What the gates of all turns share.
 
@@ -56,6 +39,9 @@ class GateKeeper:
         output_tokens: The most that a call may bring that sets no limit itself.
         turn_s: How long a turn may take.
         is_record_required: Make no call without a hold.
+
+    Attributes:
+        budgeted: Tenants that were seen to have budgets.
     """
 
     def __init__(
@@ -72,7 +58,7 @@ class GateKeeper:
         self.output_tokens = output_tokens
         self.hold_us = round((turn_s + GRACE_S) * 1_000_000)
         self.is_record_required = is_record_required
-        self.budgeted = BudgetedTenants()
+        self.budgeted: Latest[str, None] = Latest(TENANTS_MAX)
 
 
 class TurnGate:
@@ -128,7 +114,7 @@ class TurnGate:
         try:
             admission = await self._keeper.patience.wait(ask, is_write=True)
         except LimitReached:
-            self._keeper.budgeted.note(self._record.actor.tenant_id, is_budgeted=True)
+            self._keeper.budgeted.put(self._record.actor.tenant_id, None)
             raise
         except asyncio.CancelledError:
             self.doubtful.append(call_id)
@@ -136,11 +122,11 @@ class TurnGate:
         except Unavailable as error:
             self._check_goes_without(call_id, error, is_asked=is_asked)
             return self._grant(plan, call_id)
-        self._keeper.budgeted.note(self._record.actor.tenant_id, is_budgeted=admission.is_budgeted)
+        if not admission.is_budgeted:
+            return self._grant(plan, call_id)
+        self._keeper.budgeted.put(self._record.actor.tenant_id, None)
         self.warnings += admission.warnings
-        return self._grant(
-            plan, call_id, admission.output_tokens if admission.is_budgeted else None
-        )
+        return self._grant(plan, call_id, admission.output_tokens)
 
     def _grant(self, plan: CallPlan, call_id: str, output_tokens: int | None = None) -> Grant:
         self.granted.append(call_id)

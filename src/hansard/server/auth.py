@@ -19,6 +19,7 @@ from hansard.core.actors import Actor
 from hansard.core.errors import Unauthorized, Unavailable
 from hansard.core.ids import Clock
 from hansard.core.keys import ApiKey
+from hansard.core.latest import Latest
 from hansard.runtime.patience import Patience
 from hansard.service.keys import KeyService, actor_of
 
@@ -104,14 +105,11 @@ class SeenKeys:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: dict[bytes, tuple[ApiKey, int]] = {}
+        self._seen: Latest[bytes, tuple[ApiKey, int]] = Latest(SEEN_KEYS_MAX)
 
     def note(self, text: str, key: ApiKey) -> None:
         """Remember a key that is good now."""
-        digest = self.forget(text)
-        self._seen[digest] = (key, self._clock())
-        if len(self._seen) > SEEN_KEYS_MAX:
-            del self._seen[next(iter(self._seen))]
+        self._seen.put(_digest(text), (key, self._clock()))
 
     def find(self, text: str) -> ApiKey | None:
         """Return a key that was good within ``SEEN_KEYS_US``, and has not expired since."""
@@ -120,11 +118,9 @@ class SeenKeys:
         is_good = key is not None and key.is_valid(now_us) and now_us - seen_at_us < SEEN_KEYS_US
         return key if is_good else None
 
-    def forget(self, text: str) -> bytes:
-        """Forget a key, if it was seen; return its digest."""
-        digest = _digest(text)
-        self._seen.pop(digest, None)
-        return digest
+    def forget(self, text: str) -> None:
+        """Forget a key, if it was seen."""
+        self._seen.pop(_digest(text), None)
 
 
 def _digest(text: str) -> bytes:

@@ -10,7 +10,6 @@ made-up tokens cannot make us flood the issuer.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ import jwt
 
 from hansard.core import strict_json
 from hansard.core.errors import InvalidInput, Unavailable, UpstreamFailed
+from hansard.core.latest import Latest
 
 FRESH_S = 600.0
 STALE_MAX_S = 86_400.0
@@ -68,7 +68,7 @@ class IssuerKeys:
         self._failures = 0
         self._retry_at = 0.0
         self._look_at = 0.0
-        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._unknown: Latest[str, float] = Latest(UNKNOWN_MAX)
 
     async def find(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key that a token names, or None if the issuer has no such key.
@@ -100,10 +100,7 @@ class IssuerKeys:
         if now < self._look_at or now < self._unknown.get(key_id, 0.0):
             return False
         self._look_at = now + UNKNOWN_PAUSE_S
-        self._unknown[key_id] = now + UNKNOWN_KEPT_S
-        self._unknown.move_to_end(key_id)
-        if len(self._unknown) > UNKNOWN_MAX:
-            self._unknown.popitem(last=False)
+        self._unknown.put(key_id, now + UNKNOWN_KEPT_S)
         return True
 
     async def _refresh(self, after: int | None = None) -> None:

@@ -11,13 +11,13 @@ recorded keeps the price that it was recorded with.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from hashlib import sha256
 from typing import Final
 
 from hansard.clock import now_us
 from hansard.core.errors import Corrupt, InvalidInput, LimitReached
 from hansard.core.ids import Clock, check_id
+from hansard.core.latest import Latest
 from hansard.core.price_tables import PriceOverrides, PriceVersion
 from hansard.core.prices import PriceBook
 from hansard.core.strict_json import check_text
@@ -45,7 +45,7 @@ class _Books:
     """What is at hand until the next import here, and who is fetching more."""
 
     def __init__(self) -> None:
-        self.kept: OrderedDict[str, _Kept] = OrderedDict()
+        self.kept: Latest[str, _Kept] = Latest(TENANTS_MAX)
         self.common: dict[int, PriceBook] = {}
         self.looks: dict[str, asyncio.Task[PriceBook]] = {}
 
@@ -137,10 +137,7 @@ class PriceShelf:
         kept = books.kept.get(tenant_id)
         is_current = kept is not None and kept.heads == heads
         book = kept.book if kept and is_current else await self._read(books, tenant_id, heads)
-        books.kept[tenant_id] = _Kept(heads, book, now)
-        books.kept.move_to_end(tenant_id)
-        if len(books.kept) > TENANTS_MAX:
-            books.kept.popitem(last=False)
+        books.kept.put(tenant_id, _Kept(heads, book, now))
         return book
 
     async def _read(self, books: _Books, tenant_id: str, heads: Heads) -> PriceBook:
