@@ -12,7 +12,7 @@ from hansard.compose import open_database
 from hansard.core.errors import LimitReached, Unavailable
 from hansard.core.prices import PriceBook
 from hansard.runtime.agents.protocol import CallPlan
-from hansard.runtime.gates import GateKeeper, Prices, TurnGate
+from hansard.runtime.gates import GRACE_S, GateKeeper, Prices, TurnGate
 from hansard.runtime.observers import TurnStart, Watches
 from hansard.runtime.patience import Patience
 from hansard.service.sessions import DatabaseSessions
@@ -131,3 +131,38 @@ async def test_tenant_whose_calls_are_all_refused_is_known_to_have_a_budget(
     with pytest.raises(Unavailable) as refused:
         await gate(PLAN)
     assert refused.value.code == "budget_unavailable"
+
+
+async def test_hold_that_was_asked_for_without_an_answer_is_in_doubt(
+    record: DatabaseSessions,
+) -> None:
+    await record.put_budget("b", scope="tenant", unit="tokens", limit_amount=1)
+    gone = asyncio.Event()
+
+    async def prices(record: DatabaseSessions) -> PriceBook:
+        if gone.is_set():
+            raise Unavailable("gone")
+        return await record_prices(record)
+
+    gate, _ = gate_of(record, prices)
+    with pytest.raises(LimitReached):
+        await gate(PLAN)
+    gone.set()
+    for _ in range(2):  # the second time, nobody asks
+        with pytest.raises(Unavailable):
+            await gate(PLAN)
+    assert (len(gate.doubtful), gate.granted) == (1, [])
+
+
+async def test_hold_is_no_less_than_the_call_may_cost_and_outlives_its_turn(
+    record: DatabaseSessions,
+) -> None:
+    rates = (
+        b'input_per_million = "0.0005"\noutput_per_million = "0.001"\nper_request = "0.000000003"'
+    )
+    await record.shelf.import_document("default", b'[[price]]\nmodel = "m"\n' + rates)
+    gate, _ = gate_of(record)
+    await gate(PLAN)
+    (hold,) = (await record.list_holds(state="open")).items
+    assert hold.amount_nanousd == 5  # 0.5 + 1 for tokens and 3 for the request
+    assert hold.expires_at_us - hold.created_at_us > GRACE_S * 1_000_000
