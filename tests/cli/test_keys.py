@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -9,10 +11,12 @@ from contextlib import closing
 
 import pytest
 
+import hansard
 from hansard import compose
 from hansard.settings import AccessSettings
 from tests.cli.conftest import Shell
 from tests.places import serve
+from tests.samples import call, user
 
 
 @pytest.fixture
@@ -79,6 +83,19 @@ def test_key_sets_budgets_if_it_may(service: Shell, local: Shell) -> None:
     made = service(*options, HANSARD_TOKEN=treasurers).json()
     assert service("budget", "list", "--json", HANSARD_TOKEN=own).lines() == [made]
     assert local("budget", "list", "--json").lines() == [made]
+
+
+def test_bill_is_made_out_to_the_tenant_of_the_key(service: Shell, local: Shell) -> None:
+    key = make(local, "--tenant", "acme")["key"]
+
+    async def spend() -> None:
+        async with hansard.open(service.url, token=key) as record:
+            await record.append_turn("s", [user("hi")], usage=[call("e", 7)], create=True)
+
+    asyncio.run(spend())
+    (row,) = csv.DictReader(service("usage", "--focus", HANSARD_TOKEN=key).stdout.splitlines())
+    assert (row["BillingAccountId"], row["SubAccountId"]) == ("acme", "acme")
+    assert service("usage", "--json", HANSARD_TOKEN=key).json()["tenant"] == "acme"
 
 
 def test_without_key_the_service_is_closed(service: Shell) -> None:

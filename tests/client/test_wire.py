@@ -231,7 +231,9 @@ def test_usage_comes_back() -> None:
 def test_report_of_more_than_a_column_holds_comes_back() -> None:
     query = ReportQuery(group_by=("model",))
     totals = UsageTotals(calls=1, input_tokens=2**70, cost_nanousd=2**80)
-    report = UsageReport(query=query, totals=totals, buckets=(Bucket(("m",), totals),))
+    report = UsageReport(
+        tenant_id="acme", query=query, totals=totals, buckets=(Bucket(("m",), totals),)
+    )
     written = to_json(ReportAnswer.of(report))
     assert wire.read(written, lambda value: wire.read_report(value, query)) == report
 

@@ -108,6 +108,7 @@ def report(value: UsageReport) -> Payload:
     """What was used, by some things."""
     query = value.query
     return {
+        "tenant": value.tenant_id,
         "since": _time(query.since_us),
         "until": _time(query.until_us),
         "group_by": list(query.group_by),

@@ -81,7 +81,7 @@ def usage(
     if as_json:
         payloads.write(payloads.report(report))
     elif form == "focus":
-        click.echo(write_focus(report, given.record.tenant), nl=False)
+        click.echo(write_focus(report), nl=False)
     elif form == "csv":
         click.echo(write_csv(report), nl=False)
     else:

@@ -114,7 +114,12 @@ def read_report(value: Json, query: ReportQuery) -> UsageReport:
         Bucket(tuple(item["key"][group] for group in query.group_by), read_totals(item["usage"]))
         for item in value["buckets"]
     )
-    return UsageReport(query=query, totals=read_totals(value["totals"]), buckets=buckets)
+    return UsageReport(
+        tenant_id=value["tenant"],
+        query=query,
+        totals=read_totals(value["totals"]),
+        buckets=buckets,
+    )
 
 
 def read_session(value: Json) -> Session:

@@ -73,8 +73,9 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageReport:
-    """What was used; the buckets, sorted by their keys, sum to the totals."""
+    """What a tenant used; the buckets, sorted by their keys, sum to the totals."""
 
+    tenant_id: str
     query: ReportQuery
     totals: UsageTotals
     buckets: tuple[Bucket, ...]
@@ -133,7 +134,7 @@ def make_report(
         sums = _sum_up_least(query, sums)
     buckets = [Bucket(key, sums[key]) for key in sorted(sums, key=_order)]
     totals = UsageTotals._make(map(sum, zip(NO_USAGE, *sums.values(), strict=True)))
-    return UsageReport(query=query, totals=totals, buckets=tuple(buckets))
+    return UsageReport(tenant_id=tenant_id, query=query, totals=totals, buckets=tuple(buckets))
 
 
 def too_many_buckets() -> LimitReached:

@@ -61,9 +61,9 @@ def write_csv(report: UsageReport) -> str:
     return _write(head, ([*bucket.key, *_cells(bucket.totals)] for bucket in report.buckets))
 
 
-def write_focus(report: UsageReport, tenant_id: str) -> str:
+def write_focus(report: UsageReport) -> str:
     """Write a report by ``FOCUS_GROUPS`` in the columns of FOCUS."""
-    rows = (_focus_row(tenant_id, bucket) for bucket in report.buckets)
+    rows = (_focus_row(report.tenant_id, bucket) for bucket in report.buckets)
     return _write(_FOCUS, rows)
 
 

@@ -50,8 +50,9 @@ class BucketRow(Struct):
 
 
 class ReportAnswer(Struct):
-    """What was used; the buckets, sorted by key, sum to the totals."""
+    """What a tenant used; the buckets, sorted by key, sum to the totals."""
 
+    tenant: str
     since: str | None
     until: str | None
     group_by: list[str]
@@ -63,6 +64,7 @@ class ReportAnswer(Struct):
         """Write a report."""
         query = report.query
         return cls(
+            tenant=report.tenant_id,
             since=None if query.since_us is None else format_us(query.since_us),
             until=None if query.until_us is None else format_us(query.until_us),
             group_by=list(query.group_by),
@@ -86,7 +88,7 @@ async def export_usage(call: Call[TableQuery, None]) -> Reply:
         case "csv":
             text = write_csv(await _report(call, query.group_by.split(",")))
         case "focus":
-            text = write_focus(await _report(call, FOCUS_GROUPS), call.record.actor.tenant_id)
+            text = write_focus(await _report(call, FOCUS_GROUPS))
         case _:
             raise InvalidInput(f"format must be one of {', '.join(TABLES)}", code="invalid_report")
     return Reply(text.encode(), media_type=_CSV)
