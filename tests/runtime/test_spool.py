@@ -277,8 +277,9 @@ async def test_files_of_a_dead_process_are_adopted(tmp_path: Path, landing: Land
     assert landing.ids == ["turn-2", "turn-10"]
 
 
+@pytest.mark.parametrize("bound", ["UNWRITTEN_MAX", "UNWRITTEN_BYTES_MAX"])
 async def test_disk_that_takes_nothing_loses_nothing(
-    tmp_path: Path, landing: Landing, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, landing: Landing, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     landing.is_up = False
     async with opened(tmp_path, landing) as spool:
@@ -287,7 +288,7 @@ async def test_disk_that_takes_nothing_loses_nothing(
         await spool.put(turn(1))
         assert (spool.waiting, spool.unwritten) == (1, 1)
         assert not spool.is_full_for("acme")
-        monkeypatch.setattr("hansard.runtime.spool.UNWRITTEN_BYTES_MAX", 1)
+        monkeypatch.setattr(f"hansard.runtime.spool.{bound}", 1)
         assert spool.is_full_for("acme")
         hide(own, back=True)
     assert len(files(tmp_path)) == 1  # written at last, when it was closed

@@ -2,9 +2,9 @@
 
     turn -> put, put, put -> [what waits] -> pieces -> client
 
-A piece for a reader that waits is handed over; else it waits itself, and what waits goes on in one
-piece. A client that reads slowly slows the turn down; one that
-does not read at all, or has gone, is left behind: the turn goes on without it.
+A piece for a reader that waits is handed over; else it waits itself, and what waits goes on in
+one piece. A client that reads slowly slows the turn down; one that does not read at all, or has
+gone, is left behind: the turn goes on without it.
 """
 
 from __future__ import annotations
