@@ -294,6 +294,19 @@ async def test_disk_that_takes_nothing_loses_nothing(
     assert len(files(tmp_path)) == 1  # written at last, when it was closed
 
 
+async def test_turn_that_lands_from_memory_is_nowhere_any_more(
+    tmp_path: Path, landing: Landing
+) -> None:
+    async with opened(tmp_path, landing) as spool:
+        (own,) = [path for path in tmp_path.iterdir() if path.name != "refused"]
+        hide(own)
+        await spool.put(turn(1))
+        assert await spool.flush()
+        assert (landing.ids, spool.waiting, spool.unwritten) == (["turn-1"], 0, 0)
+        hide(own, back=True)
+    assert files(tmp_path) == []
+
+
 @pytest.mark.parametrize("bound", ["RECORDS_MAX", "BYTES_MAX", "TENANT_BYTES_MAX"])
 async def test_full_spool_says_so(
     tmp_path: Path, landing: Landing, monkeypatch: pytest.MonkeyPatch, bound: str
