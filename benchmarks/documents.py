@@ -21,7 +21,7 @@ from benchmarks.turns import USAGE, dialogue
 FORMAT = "native-stream"
 TURN_MESSAGES = 100
 RESIDENT_MAX = 150
-DATA_VARIABLE = "HANSARD_BENCH_DATA"
+DATA_VARIABLE = "BENCH_DATA"
 NEARBY = Path(__file__).parents[2] / "shared" / "data"
 
 
