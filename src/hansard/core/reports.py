@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from hansard.core.errors import InvalidInput, LimitReached
 from hansard.core.ids import check_id
+from hansard.core.names import OTHER
 from hansard.core.strict_json import check_text
 from hansard.core.times import check_us, format_us
 from hansard.core.usage import MODEL_LENGTH_MAX, NO_USAGE, UsageTotals, add_totals
@@ -31,7 +32,6 @@ SKU: Final = "sku"
 GROUPS_MAX: Final = 2
 BUCKETS_MAX: Final = 10_000  # of one report
 NAMES_MIN: Final = 100  # beside ``other``; with room for fewer, it is the time that is too long
-OTHER: Final = "other"
 
 HOUR_US: Final = 3_600_000_000
 Key = tuple[str | None, ...]

@@ -245,7 +245,7 @@ class HoldAnswer(Struct):
 
 @described
 class HoldPage(Struct):
-    """Holds, oldest first, and where the next page begins; null if this was the last."""
+    """Holds, by call id, and where the next page begins; null if this was the last."""
 
     holds: list[HoldAnswer]
     next_cursor: str | None
