@@ -25,6 +25,9 @@ class Clock:
         self.now_us += 1
         return self.now_us
 
+    def advance(self, seconds: int) -> None:
+        self.now_us += 1_000_000 * seconds
+
     def set(self, now: str) -> None:
         self.now_us = parse_us(now)
 

@@ -17,6 +17,10 @@ from typing import Final
 import hansard
 
 _PURPOSES: Final = {
+    "threads": "One row for each thread: the head of its log, the turn that runs, and who may "
+    "write until when. Its messages, turns and usage are those of the session of the same id.",
+    "thread_turns": "One row for each turn of a thread, from its beginning on.",
+    "thread_events": "What happened in a thread, numbered from 1 without gaps.",
     "schema_migrations": "Which migrations have run, and when.",
     "installation": "What belongs to this database alone: the secret that signs its cursors.",
     "sessions": "One row for each session, with all that an append moves: short, since it is "

@@ -12,6 +12,7 @@ from hansard.core.actors import DEFAULT_TENANT, Actor
 from hansard.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from hansard.client.threads import RemoteThreads
     from hansard.core.price_tables import PriceOverrides
     from hansard.face import SessionService
     from hansard.service.sessions import DatabaseSessions
@@ -60,6 +61,23 @@ def open(
             )
 
 
+def open_threads(
+    url: str, *, token: str | None = None, retry_deadline_s: float = RETRY_DEADLINE_S
+) -> RemoteThreads:
+    """Give the threads that live in a server.
+
+    Raises:
+        InvalidInput: ``no_server``, if the URL is that of a database.
+    """
+    if _scheme(url) not in {"http", "https"}:
+        raise InvalidInput(
+            "threads live in a server: give its URL with --database", code="no_server"
+        )
+    from hansard.client.threads import RemoteThreads
+
+    return RemoteThreads(url, token=token, retry_deadline_s=retry_deadline_s)
+
+
 def open_database(
     url: str,
     *,
@@ -72,8 +90,8 @@ def open_database(
     ``prices`` count over the table that comes with the program, below those in the database.
     """
     from hansard.service.prices import PriceShelf
+    from hansard.service.runner import Runner
     from hansard.service.sessions import DatabaseSessions
-    from hansard.service.threads import Runner
 
     runner = Runner(_opener(url, retry_deadline_s))
     return DatabaseSessions(runner, actor=actor, shelf=PriceShelf(runner, file=prices))

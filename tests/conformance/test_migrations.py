@@ -21,6 +21,8 @@ from hansard.store.queries import Dialect
 from tests.places import Place
 from tests.samples import call, dialogue, snapshot
 
+_FOREIGN_KEY = r"FOREIGN KEY \(tenant_id, \w+\) REFERENCES \w+\(tenant_id, \w+\).*"
+
 DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgres")
 NEWEST = len(load_migrations("sqlite"))
 MADE_BEFORE = {"hourly_usage": " WHERE lane >= 0"}
@@ -96,7 +98,7 @@ async def test_tenant_leads_every_key(postgres_url: str) -> None:
     )
     assert references
     for (definition,) in references:
-        assert re.fullmatch(r"FOREIGN KEY (\(tenant_id, \w+\)) REFERENCES \w+\1.*", definition)
+        assert re.fullmatch(_FOREIGN_KEY, definition)
 
 
 async def test_new_database_is_brought_to_the_newest_version(empty: Place) -> None:

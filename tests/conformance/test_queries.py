@@ -59,6 +59,7 @@ OF_THE_DATABASE = {
     "hold_count",
     "hold_expire",
     "legal_hold_close",
+    "thread_find_lost",
     "retention_turn",
 }
 """Queries about the database as a whole, or that keep house for all tenants at once."""

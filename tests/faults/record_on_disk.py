@@ -11,8 +11,8 @@ from typing import Any, cast
 import apsw
 
 from hansard.clock import now_us
+from hansard.service.runner import Runner
 from hansard.service.sessions import DatabaseSessions
-from hansard.service.threads import Runner
 from hansard.store.batches import batch
 from hansard.store.bulletin import Bulletin
 from hansard.store.database import Database, Row

@@ -9,8 +9,8 @@ import pytest
 
 from hansard.clock import now_us
 from hansard.compose import open_database, sqlite_path
+from hansard.service.runner import Runner
 from hansard.service.sessions import DatabaseSessions
-from hansard.service.threads import Runner
 from hansard.store.batches import batch
 from hansard.store.database import Database
 from hansard.store.migrate import load_migrations, migrate

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -24,20 +23,13 @@ from hansard.store import feedback
 from tests.places import Place
 from tests.samples import dialogue
 from tests.server.applications import application, client_of, keys_of
+from tests.server.thread_routes import NAMES_A_THREAD, Case
 
 SESSION = "/v1/sessions/{session_id}"
 TRACE = "/v1/traces/{trace_id}"
 FEEDBACK = "/v1/feedback/{feedback_id}"
 READS = {"GET", "HEAD"}
 OPEN = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/healthz")}
-
-
-@dataclass(frozen=True)
-class Case:
-    """How a route that names a session is called, with a body that its owner may send."""
-
-    body: Any = None
-    query: str = ""
 
 
 NAMES_A_SESSION = {
@@ -56,6 +48,7 @@ NAMES_A_SESSION = {
     ("GET", f"{SESSION}/events"): Case(),
     ("POST", f"{SESSION}/fork"): Case({}),
     ("POST", f"{SESSION}/revert"): Case({"to_message_index": 0}),
+    ("POST", f"{SESSION}/resume-thread"): Case({}),
     ("GET", f"{SESSION}/verify"): Case(),
     ("GET", f"{SESSION}/export"): Case(),
 }
@@ -84,7 +77,11 @@ NAMES_NONE = {
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/models"),
     ("POST", "/v1/sessions"),
+    ("PUT", "/v1/sessions"),
     ("GET", "/v1/sessions"),
+    ("POST", "/v1/threads"),
+    ("GET", "/v1/threads"),
+    ("GET", "/v1/threads/summary"),
     ("POST", "/v1/sessions/import"),
     ("GET", "/v1/budgets"),
     ("GET", "/v1/holds"),
@@ -136,6 +133,10 @@ NAMES = {
     "call_id": "call",
     "trace_id": "t",
     "feedback_id": THUMB.feedback_id,
+    "thread_id": "thr_01J00000000000000000000000",
+    "turn_id": "turn",
+    "approval_id": "approval",
+    "input_id": "input",
 }
 """Of what is alice's, by the parameters of paths."""
 
@@ -189,15 +190,18 @@ async def people(record_url: str, tmp_path: Path) -> AsyncIterator[People]:
         yield people
 
 
-async def send(client: httpx.AsyncClient, route: tuple[str, str], case: Case) -> httpx.Response:
+async def send(
+    client: httpx.AsyncClient, route: tuple[str, str], case: Case, **names: str
+) -> httpx.Response:
     method, path = route
-    url = path.format(**NAMES) + case.query
+    url = path.format(**NAMES | names) + case.query
     return await client.request(method, url, json=case.body)
 
 
 def test_every_route_has_a_case() -> None:
     routes = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
-    assert routes == NAMES_WHAT_IS_OWNED.keys() | NAMES_A_LIMIT.keys() | NAMES_NONE | OPEN
+    named = NAMES_WHAT_IS_OWNED.keys() | NAMES_A_LIMIT.keys() | NAMES_A_THREAD.keys()
+    assert routes == named | NAMES_NONE | OPEN
 
 
 @pytest.mark.parametrize("who", ["bob", "stranger"])
@@ -280,7 +284,8 @@ async def test_lists_of_limits_show_only_what_is_in_reach(people: People) -> Non
 
 async def test_route_needs_credentials(people: People) -> None:
     before = people.place.dump()
-    for route in NAMES_WHAT_IS_OWNED.keys() | NAMES_A_LIMIT.keys() | NAMES_NONE:
+    named = NAMES_WHAT_IS_OWNED.keys() | NAMES_A_LIMIT.keys() | NAMES_A_THREAD.keys()
+    for route in named | NAMES_NONE:
         answer = await send(people.nobody, route, NAMES_WHAT_IS_OWNED.get(route, Case()))
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), route
         assert people.place.dump() == before, route

@@ -24,6 +24,8 @@ class Entry(NamedTuple):
 
 COMMANDS: Final = {
     "serve": Entry("serve", "serve", "Serve a database over HTTP."),
+    "chat": Entry("chat", "chat", "Talk to an agent that lives in a server."),
+    "thread": Entry("threads", "thread", "Threads: make, send to, follow, approve, save, resume."),
     "list": Entry("sessions", "list_sessions", "List sessions, the newest first."),
     "show": Entry("sessions", "show", "Show a session and its last messages."),
     "tail": Entry("tail", "tail", "Print the last messages of a session, and those that come."),

@@ -31,24 +31,29 @@ class Route(NamedTuple):
     repeatable: bool = True
     silence_s: float | None = None
 
-    def to(self, name: str | None = None) -> str:
-        """The path, with the id of what it is about escaped in it.
+    def to(self, *names: str) -> str:
+        """The path, with the ids of what it is about escaped in it.
 
         >>> GET_USAGE.to("event:a.b")
         '/v1/sessions/event%3Aa.b/usage'
 
         Raises:
-            InvalidInput: If that can be no id; of a session, what it is called when it is gone
+            InvalidInput: If one can be no id; of a session, what it is called when it is gone
                 may stand there, and the server knows where that means something.
         """
-        if name is None:
-            return self.path
-        before, noun, after = _PARAMETER.split(self.path)
-        checked = check_ledger_name(name) or "~" if noun == "session_id" else check_id(name, noun)
-        escaped = quote(checked, safe="")
-        if not escaped.strip("."):  # "." and ".." mean something in a path
-            escaped = escaped.replace(".", "%2E")
-        return f"{before}{escaped}{after}"
+        parts = _PARAMETER.split(self.path)
+        escaped = map(_escape, names, parts[1::2])
+        return "".join(
+            [parts[0], *[id + rest for id, rest in zip(escaped, parts[2::2], strict=True)]]
+        )
+
+
+def _escape(name: str, noun: str) -> str:
+    checked = check_ledger_name(name) or "~" if noun == "session_id" else check_id(name, noun)
+    escaped = quote(checked, safe="")
+    if escaped.strip("."):
+        return escaped
+    return escaped.replace(".", "%2E")  # "." and ".." mean something in a path
 
 
 CREATE_SESSION: Final = Route("POST", "/v1/sessions", repeatable=False)
@@ -82,3 +87,21 @@ PUT_BUDGET: Final = Route("PUT", "/v1/budgets/{budget_id}", silence_s=LONG_S)
 DELETE_BUDGET: Final = Route("DELETE", "/v1/budgets/{budget_id}")
 LIST_HOLDS: Final = Route("GET", "/v1/holds")
 RESOLVE_HOLD: Final = Route("POST", "/v1/holds/{call_id}/resolve", repeatable=False)
+CREATE_THREAD: Final = Route("POST", "/v1/threads", repeatable=False)
+LIST_THREADS: Final = Route("GET", "/v1/threads")
+GET_THREAD: Final = Route("GET", "/v1/threads/{thread_id}")
+START_TURN: Final = Route("POST", "/v1/threads/{thread_id}/turns", repeatable=False)
+STEER_TURN: Final = Route("POST", "/v1/threads/{thread_id}/turns/{turn_id}/steer", repeatable=False)
+INTERRUPT_TURN: Final = Route(
+    "POST", "/v1/threads/{thread_id}/turns/{turn_id}/interrupt", repeatable=False
+)
+DECIDE: Final = Route("POST", "/v1/threads/{thread_id}/approvals/{approval_id}", repeatable=False)
+ANSWER_INPUT: Final = Route("POST", "/v1/user-input/{thread_id}/{input_id}", repeatable=False)
+FORK_THREAD: Final = Route("POST", "/v1/threads/{thread_id}/fork", repeatable=False)
+UNDO_TURNS: Final = Route("POST", "/v1/threads/{thread_id}/undo", repeatable=False)
+COMPACT_THREAD: Final = Route("POST", "/v1/threads/{thread_id}/compact", repeatable=False)
+SAVE_THREAD: Final = Route("PUT", "/v1/sessions", silence_s=LONG_S)
+RESUME_SESSION: Final = Route(
+    "POST", "/v1/sessions/{session_id}/resume-thread", repeatable=False, silence_s=LONG_S
+)
+FOLLOW_THREAD: Final = Route("GET", "/v1/threads/{thread_id}/events", silence_s=3 * HEARTBEAT_S)

@@ -6,16 +6,20 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html, without what we 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hansard.client import paths, wire
+from hansard.client.paths import Route
 from hansard.client.retries import RetryPolicy
 from hansard.client.transport import Transport
 from hansard.core.errors import Unavailable, UpstreamFailed
 from hansard.core.events import Event
 
-LINE_BYTES_MAX = 2**16  # an event of ours has a few hundred bytes
+T = TypeVar("T")
+
+LINE_BYTES_MAX = 2**26  # an event may hold a whole message
 
 
 async def follow(
@@ -26,22 +30,51 @@ async def follow(
     Raises:
         Unavailable: When the server has said nothing until the deadline of ``retries``.
     """
+    route = paths.FOLLOW_EVENTS
+    async for event in follow_route(
+        transport,
+        retries,
+        route,
+        session_id,
+        since,
+        parameter="since",
+        reader=wire.read_event,
+        number=lambda event: event.number,
+    ):
+        yield event
+
+
+async def follow_route(
+    transport: Transport,
+    retries: RetryPolicy,
+    route: Route,
+    name: str,
+    since: int,
+    *,
+    parameter: str,
+    reader: Callable[[wire.Json], T],
+    number: Callable[[T], int],
+) -> AsyncIterator[T]:
+    """Iterate over the events of anything that numbers them, after ``since``, without end.
+
+    ``parameter`` is what the query calls that.
+    """
     patience = retries.begin()
     wait_s = 0.0
     while True:
         try:
             async with transport.stream(
-                paths.FOLLOW_EVENTS,
-                session_id,
-                query={"since": str(since)},
+                route,
+                name,
+                query={parameter: str(since)},
                 headers={"Accept": "text/event-stream", "Last-Event-ID": str(since)},
             ) as response:
                 async for block in read_blocks(response.aiter_bytes()):
                     patience.renew()
                     wait_s = block.retry_s or wait_s
                     if block.data is not None:
-                        event = wire.read(block.data, wire.read_event)
-                        since = event.number
+                        event = wire.read(block.data, reader)
+                        since = number(event)
                         yield event
             failure = Unavailable("the server ended the stream", code="stream_ended")
         except Unavailable as exc:

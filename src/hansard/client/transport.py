@@ -99,8 +99,7 @@ class Transport:
     async def call(
         self,
         route: Route,
-        name: str | None = None,
-        *,
+        *names: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | Upload | None = None,
@@ -121,7 +120,7 @@ class Transport:
         while True:
             request = self._client.build_request(
                 route.method,
-                route.to(name),
+                route.to(*names),
                 params=query or None,
                 headers=_headers(headers, body),
                 content=body,

@@ -25,6 +25,7 @@ from hansard.runtime.recorder import Recorder
 from hansard.runtime.room import Room, too_long, too_many_bytes, too_many_turns
 from hansard.runtime.spool import Spool
 from hansard.runtime.spool_folder import SpoolFolder
+from hansard.runtime.thread_turns import TurnParts
 from hansard.runtime.turns import Asked, Shared, Turn
 from hansard.service.sessions import DatabaseSessions
 
@@ -140,6 +141,18 @@ class Chat:
     def spool(self) -> Spool:
         """Turns that wait to be recorded."""
         return self._recorder.spool
+
+    def turn_parts(self, wait_s: float) -> TurnParts:
+        """What turns of threads share with those of the chat; ``wait_s`` is for people."""
+        shared = self._shared
+        return TurnParts(
+            keeper=shared.keeper,
+            recorder=shared.recorder,
+            observers=shared.observers,
+            log=shared.log,
+            turn_s=shared.turn_s,
+            wait_s=wait_s,
+        )
 
     @property
     def turns(self) -> int:

@@ -130,6 +130,14 @@ def recordable(message: dict[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": _clean(repr(message))}
 
 
+def clean_text(text: str) -> str:
+    """A text as the record can hold it."""
+    if text.isascii() and "\0" not in text:
+        return text
+    cleaned: str = _clean(text)
+    return cleaned
+
+
 def _is_recordable(message: dict[str, Any]) -> bool:
     try:
         strict_json.write(message)

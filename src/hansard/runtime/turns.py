@@ -25,12 +25,17 @@ from hansard.runtime.agents.openai_writer import AnswerWriter
 from hansard.runtime.agents.protocol import (
     Agent,
     AgentFailed,
+    CallDone,
     Completed,
     Event,
     Head,
     Headers,
+    MessageDone,
+    Reasoning,
     Request,
     Text,
+    ToolCalled,
+    ToolReturned,
     Wire,
 )
 from hansard.runtime.deliveries import Delivery
@@ -244,8 +249,10 @@ class Turn:
                     case Text():
                         self._keep(len(event.text))
                         self.delivery.say(event)
-                    case _:
+                    case Reasoning() | ToolCalled() | ToolReturned():
                         self.delivery.say(event)
+                    case MessageDone() | CallDone():
+                        pass  # told again at the end
                 if self.delivery.pipe.is_full:
                     await self._wait_for_client(events)
         raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))

@@ -22,6 +22,7 @@ from hansard.server.docs import to_html
 from hansard.server.edge import Edge
 from hansard.server.endpoint import Endpoint
 from hansard.server.endpoints import ENDPOINTS
+from hansard.server.forwarding import Forwarder
 from hansard.server.jwks import FETCH_MAX_S, IssuerKeys
 from hansard.server.logs import Log, make_log
 from hansard.server.oidc import TokenHolders
@@ -29,6 +30,7 @@ from hansard.server.openapi import document
 from hansard.server.operation import Resource
 from hansard.server.retention_chore import RetentionChore
 from hansard.server.telemetry import telling
+from hansard.server.thread_opening import running
 from hansard.service.keys import KeyService
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import AccessSettings, Settings
@@ -57,10 +59,12 @@ def create_app(
             await stack.enter_async_context(record)
             client = await stack.enter_async_context(_client())
             context.authenticator = _authenticator(context, client)
+            context.forwarder = Forwarder(client)
             await _tell_durability(record, context.log)
             told = await stack.enter_async_context(telling(settings.telemetry, record.clock))
             chat = await open_chat(context, agent, told)
             context.chat = chat and await stack.enter_async_context(chat)
+            context.runtime = await stack.enter_async_context(running(context, chat))
             chores = [*BudgetChores(context, client).list(), RetentionChore(context).chore()]
             await stack.enter_async_context(doing(chores, context.log))
             yield

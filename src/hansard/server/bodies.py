@@ -45,9 +45,14 @@ Status = Annotated[str, Meta(extra_json_schema={"enum": sorted(STATUSES)})]
 
 
 class CreateBody(Struct):
-    """A session to be made; all of it may be absent."""
+    """A session to be made; all of it may be absent.
+
+    With ``thread_id`` it is made of what the record holds of that thread, and only ``title`` is
+    heeded beside it.
+    """
 
     session_id: NewSessionId | None = None
+    thread_id: Id | None = None
     title: str | None = None
     agent: str | None = None
     model: str | None = None

@@ -15,6 +15,7 @@ from hansard.core.ids import NOISE, check_id
 from hansard.core.messages import ROLES
 from hansard.core.money import format_usd
 from hansard.core.sessions import NAME_LENGTH_MAX
+from hansard.core.threads import check_no_journal
 from hansard.core.times import format_us
 from hansard.runtime.agents.protocol import AgentFailed
 from hansard.runtime.agents.protocol import Headers as AgentHeaders
@@ -193,7 +194,11 @@ def _session_id(body: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str 
     } - {None}
     if len(named) > 1:
         raise InvalidInput("the request names several sessions", code="ambiguous_session")
-    return check_id(named.pop(), "session_id") if named else None
+    if not named:
+        return None
+    session_id = check_id(named.pop(), "session_id")
+    check_no_journal(session_id)
+    return session_id
 
 
 def _named_in(metadata: Mapping[str, Any] | None) -> str | None:

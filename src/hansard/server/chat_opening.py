@@ -85,16 +85,25 @@ def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:
             settings.upstream, api_key=settings.upstream_key, provider=provider, limits=limits
         )
     if settings.agent is not None:
-        try:
-            from hansard.runtime.agents.pydantic_ai import PydanticAgent
-        except ImportError as exc:
-            raise refuse("agent", "needs pydantic-ai: pip install 'hansard[agents]'") from exc
-        return PydanticAgent.load(settings.agent)
+        return load_agent("agent", settings.agent)
     if settings.script is not None:
         from hansard.runtime.agents.scripted import Scripted
 
         return Scripted.open(settings.script)
     return None
+
+
+def load_agent(setting: str, reference: str, name: str | None = None) -> Agent:
+    """Import an agent of pydantic-ai, which a setting names.
+
+    Raises:
+        InvalidInput: If there is none.
+    """
+    try:
+        from hansard.runtime.agents.pydantic_ai import PydanticAgent
+    except ImportError as exc:
+        raise refuse(setting, "needs pydantic-ai: pip install 'hansard[agents]'") from exc
+    return PydanticAgent.load(reference, name=name)
 
 
 def provider_at(url: str, book: PriceBook) -> str:

@@ -11,7 +11,9 @@ from hansard.core.errors import LimitReached, Unavailable
 from hansard.runtime.chat import Chat
 from hansard.runtime.patience import Patience
 from hansard.runtime.room import Room
+from hansard.runtime.threads import Runtime
 from hansard.server.auth import Authenticator, Nobody
+from hansard.server.forwarding import Forwarder
 from hansard.server.logs import Log
 from hansard.server.metrics import Metrics
 from hansard.server.sse import Streams
@@ -34,6 +36,8 @@ class Context:
         is_local: Nobody is asked for credentials, so only this machine may call.
         patience: How long to wait for the record, where that is not what was asked for.
         chat: What answers chat requests, while the server runs; None if nothing does.
+        runtime: Where threads live, likewise.
+        forwarder: Asks the servers that hold other threads, set once the record is open.
         draining: The server is about to stop: it is no longer ready, and streams are closed.
     """
 
@@ -63,6 +67,8 @@ class Context:
             by_tenant=settings.telemetry.metrics_tenant_label,
         )
         self.chat: Chat | None = None
+        self.runtime: Runtime | None = None
+        self.forwarder: Forwarder
         self.draining = False
         self.is_local = settings.access.auth == "none" and not settings.access.insecure
         self.answers = Room(

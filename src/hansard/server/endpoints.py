@@ -23,6 +23,9 @@ from hansard.server import (
     messages,
     reports,
     sessions,
+    thread_saves,
+    thread_turns,
+    threads,
     traces,
     turns,
     usage,
@@ -169,7 +172,7 @@ ENDPOINTS: Final = (
         body=Body(shape=bodies.CreateBody, required=False),
         answer=answers.Created,
         status=201,
-        errors=(409,),
+        errors=(400, 404, 409),
     ),
     Endpoint(
         method="GET",
@@ -284,6 +287,9 @@ ENDPOINTS: Final = (
     ),
     *budgets.ENDPOINTS,
     *holds.ENDPOINTS,
+    *threads.ENDPOINTS,
+    *thread_turns.ENDPOINTS,
+    *thread_saves.ENDPOINTS,
     *traces.ENDPOINTS,
     *feedback.ENDPOINTS,
     Endpoint(

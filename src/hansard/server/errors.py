@@ -47,9 +47,15 @@ STATUS_BY_CLASS: Final[Mapping[type[HansardError], int]] = {
 STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "budget_exceeded": 402,
     "unpriced_model": 402,
+    "blank_prompt": 400,
+    "empty_thread": 400,
     "index_out_of_range": 400,
+    "invalid_decision": 400,
+    "invalid_replay_limit": 400,
     "invalid_window": 400,
     "malformed_request": 400,
+    "no_threads": 400,
+    "too_few_turns": 400,
     "forbidden": 403,
     "method_not_allowed": 405,
     "request_timeout": 408,
@@ -61,6 +67,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "unsupported_media_type": 415,
     "history_too_long": 413,
     "head_too_long": 431,
+    "turn_runs": 504,
 }
 
 _FRAMEWORK: Final[Mapping[int, tuple[str, str]]] = {

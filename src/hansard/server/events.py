@@ -15,19 +15,19 @@ _DIGITS_MAX = 18  # so many always fit in 64 bits
 
 async def follow_events(call: Call[bodies.EventsQuery, None]) -> Stream:
     """Stream a session's changes, first the past, then live."""
-    since = _since(call)
-    check_seq(since, "since")
+    after = since(call, call.query.since)
     await call.record.get(call.session_id)
-    events = call.record.events(call.session_id, since=since)
+    events = call.record.events(call.session_id, since=after)
     stream = write_stream(events, call.context.streams, call.record.actor.tenant_id)
     return Stream(stream, b"text/event-stream")
 
 
-def _since(call: Call[bodies.EventsQuery, Any]) -> int:
+def since(call: Call[Any, Any], asked: int) -> int:
     """Where to go on: a client that reconnects repeats its URL, and adds what it saw last."""
     text = call.headers.get(b"last-event-id")
     if text is None:
-        return call.query.since
+        check_seq(asked, "since")
+        return asked
     if not text.isdigit() or len(text) > _DIGITS_MAX:
         raise InvalidInput("Last-Event-ID must be the number of an event", code="invalid_header")
     return int(text)

@@ -28,7 +28,7 @@ from hansard.server.chat_metrics import ChatMetrics
 from hansard.server.histograms import Durations
 from hansard.server.retention_metrics import RetentionMetrics
 from hansard.server.usage_metrics import collect_usage
-from hansard.service.threads import Runner
+from hansard.service.runner import Runner
 
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST.encode()
 

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
+from hansard.runtime.threads import HeldElsewhere
 from hansard.server.auth import check_local, check_single
 from hansard.server.calls import Call, Later, Stream
 from hansard.server.context import LARGE_ANSWER_BYTES, Context
@@ -88,10 +89,15 @@ class Operation:
         )
         large = endpoint.body is not None and endpoint.body.large
         async with self._room(record.actor, headers) if large else nullcontext():
+            raw = b""
             if endpoint.body is not None:
-                call.body = await self._read(responder, receive)
+                raw = await read_body(receive, headers, self._limit_bytes)
+                call.body = await self._parse(raw, responder)
                 call.size_bytes = responder.received_bytes
-            reply = await endpoint.handler(call)
+            try:
+                reply = await endpoint.handler(call)
+            except HeldElsewhere as held:
+                reply = await context.forwarder.ask(held, scope, headers, raw)
         if isinstance(reply, Later):
             reply = await reply.answer
         if isinstance(reply, Stream):
@@ -119,10 +125,9 @@ class Operation:
                 "this call takes no such precondition", code="precondition_unsupported"
             )
 
-    async def _read(self, responder: Responder, receive: Receive) -> Any:
+    async def _parse(self, raw: bytes, responder: Responder) -> Any:
         wanted = self._endpoint.body
         assert wanted is not None
-        raw = await read_body(receive, responder.headers, self._limit_bytes)
         responder.received_bytes = len(raw)
         if raw or b"content-type" in responder.headers:
             check_media_type(responder.headers, wanted.media_types)

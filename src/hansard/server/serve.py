@@ -26,6 +26,7 @@ from hansard.service.sessions import DatabaseSessions
 from hansard.settings import Settings, is_loopback, refuse
 
 NOTICE_S: Final = 1.0  # between "not ready" and the end of listening
+UNSPECIFIED: Final = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - nobody is reached there
 IDLE_MAX_S: Final = 75  # a connection without requests; longer than common balancers keep it
 
 
@@ -112,7 +113,11 @@ class DrainingServer(uvicorn.Server):
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]
                 host = f"[{host}]" if ":" in host else host
-                self._context.log.info("server.listening", url=f"http://{host}:{port}")
+                url = f"http://{host}:{port}"
+                self._context.log.info("server.listening", url=url)
+                runtime = self._context.runtime
+                if runtime is not None and runtime.url is None and host not in UNSPECIFIED:
+                    runtime.url = url
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, finish what is under way, close the record."""

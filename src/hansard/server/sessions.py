@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct, UnsetType
 
-from hansard.core.errors import Conflict, InvalidInput, NotFound
+from hansard.core.errors import InvalidInput
 from hansard.core.ids import check_strict_id
 from hansard.core.sessions import UNSET, Session, SessionQuery
 from hansard.core.times import parse_us
 from hansard.core.windows import Window
 from hansard.server import answers, bodies
 from hansard.server.calls import Call, Reply, etag, page_limit, to_json
-from hansard.server.requests import prefers_minimal, read_if_match
+from hansard.server.preconditions import expected_version
+from hansard.server.requests import prefers_minimal
+from hansard.server.thread_saves import save_stored
 
 _WINDOW = re.compile(r"(tail|turns|tokens):([1-9]\d{0,6})", re.ASCII)
 _THREAD_MESSAGES = 2_000  # longer histories are written beside the event loop, not in it
@@ -24,8 +26,10 @@ _APPLIED: Final = (b"preference-applied", b"return=minimal")
 
 
 async def create_session(call: Call[bodies.NoQuery, bodies.CreateBody]) -> Reply:
-    """Make a session."""
+    """Make a session; or one of what the record holds of a thread."""
     body = call.body
+    if body.thread_id is not None:
+        return await save_stored(call, body.thread_id, body.title)
     session_id = body.session_id
     session = await call.record.create(
         session_id=None if session_id is None else check_strict_id(session_id, "session_id"),
@@ -85,7 +89,9 @@ async def has_session(call: Call[bodies.NoQuery, None]) -> Reply:
 async def save_session(call: Call[bodies.NoQuery, bodies.SaveBody]) -> Reply:
     """Make the history equal to the list that was sent; an unknown session is made."""
     receipt = await call.record.save_messages(
-        call.session_id, call.body.messages, expected_version=await _expected_version(call)
+        call.session_id,
+        call.body.messages,
+        expected_version=await expected_version(call, call.session_id),
     )
     answer = answers.Saved(
         session_id=call.session_id,
@@ -108,7 +114,7 @@ async def update_session(call: Call[bodies.NoQuery, bodies.UpdateBody]) -> Reply
         archived=UNSET if isinstance(body.archived, UnsetType) else body.archived,
         legal_hold=UNSET if isinstance(body.legal_hold, UnsetType) else body.legal_hold,
         cost_data=body.cost_data,
-        expected_version=await _expected_version(call),
+        expected_version=await expected_version(call, call.session_id),
     )
     if prefers_minimal(call.headers):
         return await _updated(receipt.session, None, receipt.changes, _APPLIED)
@@ -162,26 +168,6 @@ async def _write(answer: Struct, texts: Sequence[str] | None) -> bytes:
     if texts is not None and len(texts) > _THREAD_MESSAGES:
         return await asyncio.to_thread(to_json, answer)
     return to_json(answer)
-
-
-async def _expected_version(call: Call[Any, Any]) -> int | None:
-    """The version that ``If-Match`` demands.
-
-    Several tags, or ``*``, are settled by asking which version there is now; that one is
-    then demanded, so that nothing can slip in between.
-    """
-    if b"if-match" not in call.headers:
-        return None
-    allowed = read_if_match(call.headers)
-    if allowed is not None and len(allowed) == 1:
-        return next(iter(allowed))
-    try:
-        version = (await call.record.get(call.session_id)).version
-    except NotFound as exc:
-        raise Conflict("there is no such session", code="version_mismatch") from exc
-    if allowed is not None and version not in allowed:
-        raise Conflict("the session has another version", code="version_mismatch", version=version)
-    return version
 
 
 def _window(view: str) -> Window:

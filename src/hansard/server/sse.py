@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from typing import Final
 
 from hansard.core.errors import LimitReached, NotFound, Unavailable
@@ -75,23 +75,32 @@ class Streams:
 async def write_stream(
     events: AsyncIterator[Event], streams: Streams, tenant_id: str
 ) -> AsyncGenerator[bytes, None]:
-    """Write events as a stream, until they end or the stream has to."""
+    """Write a session's events as a stream, until they end or the stream has to."""
+    async with aclosing(write_frames(_frames(events), streams, tenant_id)) as frames:
+        async for frame in frames:
+            yield frame
+
+
+async def write_frames(
+    frames: AsyncIterator[bytes], streams: Streams, tenant_id: str
+) -> AsyncGenerator[bytes, None]:
+    """Write what is encoded already as a stream, until it ends or the stream has to."""
     with streams.place(tenant_id):
         yield RETRY
         ends_at = asyncio.get_running_loop().time() + AGE_MAX_S
         closing = asyncio.ensure_future(streams.closing.wait())
-        coming = asyncio.ensure_future(_next(events))
+        coming = asyncio.ensure_future(_next(frames))
         try:
             while asyncio.get_running_loop().time() < ends_at:
                 await asyncio.wait(
                     {closing, coming}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 if coming.done():
-                    event = coming.result()
-                    if event is None:
+                    frame = coming.result()
+                    if frame is None:
                         return
-                    yield _write(event)
-                    coming = asyncio.ensure_future(_next(events))
+                    yield frame
+                    coming = asyncio.ensure_future(_next(frames))
                 elif closing.done():
                     break
                 else:
@@ -103,10 +112,15 @@ async def write_stream(
             await asyncio.gather(closing, coming, return_exceptions=True)
 
 
-async def _next(events: AsyncIterator[Event]) -> Event | None:
-    """The next event; None after the last, or when the session is gone."""
+async def _frames(events: AsyncIterator[Event]) -> AsyncGenerator[bytes, None]:
+    async for event in events:
+        yield _write(event)
+
+
+async def _next(frames: AsyncIterator[bytes]) -> bytes | None:
+    """The next piece; None after the last, or when what it is about is gone."""
     with suppress(NotFound):
-        return await anext(events, None)
+        return await anext(frames, None)
     return None
 
 

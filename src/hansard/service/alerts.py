@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from hansard.core.alerts import CLAIM_US, Alert
 from hansard.core.errors import UpstreamFailed
 from hansard.core.ids import Clock
-from hansard.service.threads import Runner
+from hansard.service.runner import Runner
 from hansard.store import alerts
 
 AT_ONCE_MAX = 50  # told in one go: the others wait for the next

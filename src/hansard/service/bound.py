@@ -12,7 +12,7 @@ from hansard.core.paging import Cursors
 from hansard.core.sessions import NewSession, Session, check_new_session
 from hansard.core.usage import Pricing
 from hansard.service.prices import PriceShelf
-from hansard.service.threads import Runner
+from hansard.service.runner import Runner
 from hansard.store import sessions
 from hansard.store.database import Tx
 

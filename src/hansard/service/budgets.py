@@ -30,6 +30,7 @@ from hansard.core.ids import bury, check_id, make_ulid
 from hansard.core.ledger import LedgerReport
 from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import check_new_session
+from hansard.core.threads import ThreadStep, check_no_journal
 from hansard.core.turns import TurnReceipt, check_turn, check_usage_only
 from hansard.core.usage import RECONCILED, NewUsage, UsageEntry
 from hansard.offload import check_list
@@ -72,6 +73,7 @@ class Budgets(Turns):
         model: str | None = None,
         expected_seq: int | None = None,
         creates: bool = True,
+        step: ThreadStep | None = None,
     ) -> TurnReceipt:
         """Record a turn that was made at a time, and end the holds of its calls, once.
 
@@ -83,11 +85,15 @@ class Budgets(Turns):
         ``creates`` makes the session if there is none. A turn of one that was there when it
         began does not, so that one that was deleted since stays so.
 
+        ``step`` is written into the log of the thread whose journal the session is.
+
         Raises:
             Conflict: As ``append_turn``.
             NotFound: If there is no session, and it is not to be made; nothing is recorded,
                 and the holds stay.
         """
+        if step is None and session_id is not None:
+            check_no_journal(session_id)
         check = partial(
             check_turn,
             usage=usage,
@@ -114,6 +120,7 @@ class Budgets(Turns):
             holds=tuple(holds),
             ended_at_us=self.clock(),
             tells_cost_data=session_id is not None,
+            step=step,
         )
         receipt: TurnReceipt = await self.runner.append(append)
         return receipt

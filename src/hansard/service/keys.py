@@ -16,7 +16,7 @@ from hansard.core.errors import NotFound, Unauthorized
 from hansard.core.ids import Clock, EntropySource, check_id, make_ulid
 from hansard.core.keys import ApiKey, hash_secret, make_secret, read_key, write_key
 from hansard.core.strict_json import check_text
-from hansard.service.threads import Runner
+from hansard.service.runner import Runner
 from hansard.store import keys
 
 SCOPE_LENGTH_MAX = 64

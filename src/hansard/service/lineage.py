@@ -7,6 +7,7 @@ from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import check_id, make_ulid
 from hansard.core.sessions import NewSession, Session
+from hansard.core.threads import check_no_journal
 from hansard.service.bound import Bound
 from hansard.store import messages, sessions
 from hansard.store.database import Tx
@@ -26,6 +27,7 @@ class Lineage(Bound):
         )
 
     async def revert(self, session_id: str, to_message_index: int) -> Session:
+        check_no_journal(session_id)
         now_us = self.clock()
         return await self.write_session(
             session_id,
@@ -33,12 +35,28 @@ class Lineage(Bound):
         )
 
 
+def copy(tx: Tx, actor: Actor, session_id: str, new: NewSession, count: int | None = None) -> None:
+    """Make a session of the first messages of another, or of all.
+
+    Raises:
+        NotFound: If that is not there.
+        InvalidInput: ``index_out_of_range``.
+    """
+    parent = sessions.lock(tx, actor, session_id)
+    count = _index(parent.message_count if count is None else count, parent)
+    sessions.insert(tx, actor, new, parent=(session_id, count))
+    messages.copy(tx, actor, session_id, new.id, count)
+    head = sessions.lock(tx, actor, new.id)
+    head.message_count = count
+    head.digest = messages.digest_at(tx, actor, session_id, count - 1)
+    if count:
+        messages.touch(tx, head, "messages.appended", added=count, now_us=new.at_us)
+
+
 def _fork(
     tx: Tx, actor: Actor, session_id: str, new_id: str, count: int | None, now_us: int
 ) -> Session:
-    parent = sessions.lock(tx, actor, session_id)
     old = sessions.get(tx, actor, session_id)
-    count = _index(parent.message_count if count is None else count, parent)
     new = NewSession(
         id=new_id,
         owner=actor.owner,
@@ -51,13 +69,7 @@ def _fork(
         messages=[],
         at_us=now_us,
     )
-    sessions.insert(tx, actor, new, parent=(session_id, count))
-    messages.copy(tx, actor, session_id, new_id, count)
-    head = sessions.lock(tx, actor, new_id)
-    head.message_count = count
-    head.digest = messages.digest_at(tx, actor, session_id, count - 1)
-    if count:
-        messages.touch(tx, head, "messages.appended", added=count, now_us=now_us)
+    copy(tx, actor, session_id, new, count)
     return sessions.get(tx, actor, new_id)
 
 

@@ -11,6 +11,7 @@ from hansard.core.errors import InvalidInput
 from hansard.core.messages import Message, NewMessage, StoredMessage, check_any_messages
 from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import NewSession, SaveReceipt, Session
+from hansard.core.threads import check_no_journal
 from hansard.core.turns import check_seq
 from hansard.core.windows import Window, check_window
 from hansard.offload import check_list
@@ -36,6 +37,7 @@ class Messages(Bound):
     ) -> SaveReceipt:
         check = partial(check_any_messages, clock=self.clock)
         checked = await check_list(check, messages)
+        check_no_journal(session_id)
         new = self.bare_session(session_id)
         return await self.write_session(
             session_id, lambda tx: _save(tx, self.actor, new, checked, expected_version)

@@ -22,7 +22,7 @@ from hansard.core.price_tables import PriceOverrides, PriceVersion
 from hansard.core.prices import PriceBook
 from hansard.core.strict_json import check_text
 from hansard.formats.prices import load_builtin, read_toml
-from hansard.service.threads import Runner
+from hansard.service.runner import Runner
 from hansard.store import prices
 from hansard.store.prices import Heads
 

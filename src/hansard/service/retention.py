@@ -21,7 +21,7 @@ from hansard.core.retention import (
     check_kind,
     rules_in_effect,
 )
-from hansard.service.threads import Runner
+from hansard.service.runner import Runner
 from hansard.store import legal_holds, retention
 
 

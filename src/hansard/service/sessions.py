@@ -36,6 +36,7 @@ from hansard.core.sessions import (
     check_filters,
     check_new_session,
 )
+from hansard.core.threads import check_no_journal
 from hansard.core.times import check_us
 from hansard.core.turns import check_seq
 from hansard.offload import check_list
@@ -81,6 +82,8 @@ class DatabaseSessions(Budgets, Lineage):
         cost_data: Mapping[str, Any] | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
     ) -> Session:
+        if session_id is not None:
+            check_no_journal(session_id)
         new = check_new_session(
             session_id=session_id,
             owner=self.actor.owner,

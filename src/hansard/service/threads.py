@@ -1,133 +1,179 @@
-"""The bridge from an event loop to the threads of a database."""
+"""Threads of a record on a database: made, leased, written by their holder, read by anybody."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections import deque
-from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-from hansard.core.errors import Unavailable
-from hansard.store.budgets import AdmissionJob
-from hansard.store.database import Database, Tx
-from hansard.store.jobs import Done, Outcome
-from hansard.store.turns import Append
+from hansard.core.paging import Page
+from hansard.core.threads import (
+    LEASE_US,
+    Thread,
+    ThreadEvent,
+    ThreadQuery,
+    ThreadStep,
+    ThreadTurn,
+    check_thread_id,
+)
+from hansard.service.thread_copies import ThreadCopies
+from hansard.store import sessions, thread_logs, threads
+from hansard.store.database import Tx
+from hansard.store.sessions import Key
+from hansard.store.thread_logs import StepJob
 
 T = TypeVar("T")
 
+Leased = tuple[Key, int]
+"""Tenant and thread, and the fence of the lease."""
 
-class Runner:
-    """Runs transaction functions for async callers; opened once, shared by all actors."""
 
-    def __init__(self, open_database: Callable[[], Database]) -> None:
-        self._open_database = open_database
-        self._database: Database | None = None
-        self._last_inbox: _Inbox | None = None
+class ThreadService(ThreadCopies):
+    """The threads of a database, as far as its actor reaches."""
 
-    @property
-    def database(self) -> Database:
-        """The database behind.
+    async def get(self, thread_id: str) -> Thread:
+        """Return a thread.
 
         Raises:
-            Unavailable: If it is not open.
+            NotFound: If there is none within the actor's reach.
         """
-        if self._database is None:
-            raise Unavailable("the record is not open; use 'async with'", code="closed")
-        return self._database
+        check_thread_id(thread_id)
+        return await self.runner.read(lambda tx: threads.get(tx, self.actor, thread_id))
 
-    async def open(self) -> None:
-        """Connect, migrate, start the threads; one that nobody waits for any more is closed."""
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open_database))
-        try:
-            self._database = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            (await opening).close()
-            raise
+    async def list(self, query: ThreadQuery) -> Page[Thread]:
+        """Return a page of threads, the latest changed first."""
+        cursors = self.cursors("threads")
+        position = cursors.read(query.cursor)
+        read = self.runner.read if query.search is None else self.runner.read_alone
+        found = await read(lambda tx: threads.list_page(tx, self.actor, query, position))
+        return cursors.page(found, query.limit, lambda last: [last.updated_at_us, last.id])
 
-    async def close(self) -> None:
-        """Finish what was begun."""
-        if self._database is not None:
-            await asyncio.to_thread(self._database.close)
-            self._database = None
+    async def list_turns(
+        self, thread_id: str, *, before: int = 2**53, limit: int = 100
+    ) -> Sequence[ThreadTurn]:
+        """Return turns before a number, the latest first."""
+        return await self._read(
+            thread_id,
+            lambda tx: threads.list_turns(tx, self.actor, thread_id, before=before, limit=limit),
+        )
 
-    def _inbox(self) -> _Inbox:
-        loop, inbox = asyncio.get_running_loop(), self._last_inbox
-        if inbox is None or inbox.loop is not loop:
-            inbox = self._last_inbox = _Inbox(loop)
-        return inbox
+    async def get_turn(self, thread_id: str, turn_id: str) -> ThreadTurn | None:
+        """Return one turn, or None."""
+        return await self._read(
+            thread_id, lambda tx: threads.get_turn(tx, self.actor, thread_id, turn_id)
+        )
 
-    async def read(self, fn: Callable[[Tx], T]) -> T:
-        """Run ``fn`` on a snapshot."""
-        answer, done = self._inbox().expect(self.database)
-        self.database.read(fn, done)
-        result: T = await answer
-        return result
+    async def list_events(self, thread_id: str, *, after: int, limit: int) -> Sequence[ThreadEvent]:
+        """Return events after a number, in order."""
+        return await self._read(
+            thread_id,
+            lambda tx: threads.list_events(tx, self.actor, thread_id, after=after, limit=limit),
+        )
 
-    async def write(self, fn: Callable[[Tx], T], *, key: tuple[str, str] | None = None) -> T:
-        """Run ``fn`` in a transaction of its own (or, on SQLite, behind its own savepoint)."""
-        answer, done = self._inbox().expect(self.database)
-        self.database.write(fn, done, key=key)
-        result: T = await answer
-        return result
+    async def lease(self, thread_id: str, *, holder: str, url: str | None) -> Thread:
+        """Take the lease for a server, unless another has it; the thread says who has it then."""
+        check_thread_id(thread_id)
+        now_us = self.clock()
+        return await self.runner.write(
+            lambda tx: threads.lease(
+                tx,
+                self.actor,
+                thread_id,
+                holder=holder,
+                url=url,
+                now_us=now_us,
+                until_us=now_us + LEASE_US,
+            ),
+            key=(self.actor.tenant_id, thread_id),
+        )
 
-    async def append(self, item: Append | AdmissionJob) -> Any:
-        """Run an append or an admission with the others that wait."""
-        answer, done = self._inbox().expect(self.database)
-        self.database.append(item, done, key=item.key, size_bytes=item.size_bytes)
-        return await answer
+    async def renew(self, leases: Iterable[Leased], *, holder: str) -> set[Key]:
+        """Renew leases of any tenants; return the threads that are still held."""
+        until_us, given = self.clock() + LEASE_US, sorted(leases)
+        return await self.runner.write(
+            lambda tx: threads.renew(tx, given, holder=holder, until_us=until_us)
+        )
 
-    async def read_alone(self, fn: Callable[[Tx], T]) -> T:
-        """Run what may take longer on a snapshot, where no other read waits for its end."""
-        if self.database.engine.reads_max > 1:
-            return await self.read_apart(fn)
-        return await self.read(fn)
+    async def release(self, thread_id: str, *, holder: str, fence: int) -> None:
+        """Let go of a thread, if it is still held."""
+        key = (self.actor.tenant_id, thread_id)
+        await self.runner.write(
+            lambda tx: threads.release(tx, key, holder=holder, fence=fence), key=key
+        )
 
-    async def read_apart(self, fn: Callable[[Tx], T]) -> T:
-        """Run a long read on a connection of its own, in nobody's way."""
-        return await asyncio.to_thread(self.database.read_apart, fn)
+    async def find_lost(self, limit: int = 100) -> Sequence[tuple[str, str, str | None]]:
+        """Find threads of all tenants whose turn nobody goes on with: tenant, thread, owner."""
+        now_us = self.clock()
+        return await self.runner.read(lambda tx: threads.find_lost(tx, now_us, limit))
 
+    async def begin_turn(
+        self,
+        thread_id: str,
+        step: ThreadStep,
+        *,
+        turn_id: str,
+        kind: str,
+        prompt: str,
+        message_index: int,
+    ) -> int:
+        """Begin the one turn of a thread; return the number of its last event so far.
 
-class _Inbox:
-    """Carries outcomes from threads to one event loop.
+        Raises:
+            Conflict: ``turn_active``, or ``lease_lost``.
+        """
+        return await self.write_session(
+            thread_id,
+            lambda tx: thread_logs.begin_turn(
+                tx,
+                self.actor,
+                thread_id,
+                step,
+                turn_id=turn_id,
+                kind=kind,
+                prompt=prompt,
+                message_index=message_index,
+            ),
+        )
 
-    Either side wakes the other once for many: the loop when it has run all that was ready,
-    a thread when it has answered all that it took. Waking is what costs most.
-    """
+    async def write(self, thread_id: str, step: ThreadStep) -> int:
+        """Write a step together with others that wait; return the number of its last event.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._arrived: deque[tuple[asyncio.Future[Any], Outcome]] = deque()
-        self._is_woken = False
-        self._will_wake = False
+        Raises:
+            NotFound: If the thread is gone.
+            Conflict: ``lease_lost``.
+        """
+        job = StepJob(self.actor, (self.actor.tenant_id, thread_id), step)
+        seq: int = await self.runner.append(job)
+        return seq
 
-    def expect(self, database: Database) -> tuple[asyncio.Future[Any], Done]:
-        """Give a future for a job about to be put, and what a thread calls to settle it."""
-        if not self._will_wake:
-            self._will_wake = True
-            self.loop.call_soon(self._wake, database)
-        future: asyncio.Future[Any] = self.loop.create_future()
-        return future, partial(self._arrive, future)
+    async def change(self, thread: Thread, step: ThreadStep) -> int:
+        """Write what a thread says of itself now, and the events that tell of it.
 
-    def _wake(self, database: Database) -> None:
-        self._will_wake = False
-        database.wake()
+        Raises:
+            Conflict: ``lease_lost``.
+        """
 
-    def _arrive(self, future: asyncio.Future[Any], outcome: Outcome) -> None:
-        self._arrived.append((future, outcome))
-        if not self._is_woken:
-            self._is_woken = True
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and who asked with it
-                self.loop.call_soon_threadsafe(self._settle)
+        def write(tx: Tx) -> int:
+            sessions.describe(
+                tx,
+                self.actor,
+                thread.id,
+                title=thread.title,
+                model=thread.model,
+                system_prompt=thread.system_prompt,
+                now_us=step.at_us,
+            )
+            seq = thread_logs.write(tx, self.actor, thread.id, step)
+            threads.change(tx, thread, self.actor.tenant_id)
+            return seq
 
-    def _settle(self) -> None:
-        self._is_woken = False  # before looking: what arrives from now on wakes the loop again
-        while self._arrived:
-            future, outcome = self._arrived.popleft()
-            if future.done():  # the caller was cancelled
-                continue
-            if outcome.error is not None:
-                future.set_exception(outcome.error)
-            else:
-                future.set_result(outcome.value)
+        return await self.write_session(thread.id, write)
+
+    async def _read(self, thread_id: str, fn: Callable[[Tx], T]) -> T:
+        """Run ``fn`` on a snapshot in which the thread is within reach."""
+        check_thread_id(thread_id)
+
+        def read(tx: Tx) -> T:
+            threads.get(tx, self.actor, thread_id)
+            return fn(tx)
+
+        return await self.runner.read(read)

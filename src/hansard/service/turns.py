@@ -13,6 +13,7 @@ from hansard.core.ids import check_id, check_ledger_name
 from hansard.core.messages import Message
 from hansard.core.paging import Page, check_limit
 from hansard.core.reports import UsageReport, check_report
+from hansard.core.threads import check_no_journal
 from hansard.core.turns import (
     AppendReceipt,
     NewTurn,
@@ -195,6 +196,8 @@ class Turns(Messages):
 
     async def append(self, session_id: str, turn: NewTurn, *, create: bool = False) -> TurnReceipt:
         check_id(session_id, "session_id")
+        if not turn.usage_only:
+            check_no_journal(session_id)
         new = self.bare_session(session_id) if create else None
         key = (self.actor.tenant_id, session_id)
         receipt: TurnReceipt = await self.runner.append(Append(self.actor, key, turn, new))

@@ -65,6 +65,10 @@ class ServerSettings:
     port: Annotated[int, About("Port to listen on; 0 takes a free one.", least=0, most=65_535)] = (
         8080
     )
+    public_url: Annotated[
+        str | None,
+        About("Where other servers of the same record reach this one; by its address, if not set."),
+    ] = None
     max_connections: Annotated[
         int,
         About(
@@ -156,6 +160,12 @@ class ChatSettings:
     ] = None
     agent: Annotated[
         str | None, About("A pydantic-ai agent that answers, as `module:attribute`.")
+    ] = None
+    agents: Annotated[
+        str | None,
+        About(
+            "More pydantic-ai agents, for threads, as `name=module:attribute`, parted by commas."
+        ),
     ] = None
     script: Annotated[
         str | None,

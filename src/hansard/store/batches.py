@@ -1,7 +1,7 @@
-"""Batches: appends and admissions that share one transaction.
+"""Batches: appends, admissions and steps of threads that share one transaction.
 
-    lock the sessions -> look up turns and usage by id -> lock holds, then windows of budgets
-    -> decide in memory -> write each table once
+    lock the sessions, then threads -> look up turns and usage by id -> lock holds, then windows
+    of budgets -> decide in memory -> write each table once
 
 Each item of a batch gets its own outcome; one that is refused leaves no trace, and the others
 go on. Sessions that another transaction has locked are passed over, unless it is told to
@@ -18,26 +18,27 @@ from hansard.core.digest import GENESIS
 from hansard.core.errors import HansardError
 from hansard.core.turns import TurnReceipt
 from hansard.core.usage import NO_USAGE
-from hansard.store import budgets, recording, sessions, usage
+from hansard.store import budgets, recording, sessions, thread_logs, usage
 from hansard.store.budgets import Accounts, AdmissionJob
 from hansard.store.database import Row, Tx
 from hansard.store.jobs import DEFERRED, Gathered, Outcome
 from hansard.store.recording import Found, Recording
 from hansard.store.sessions import Head
+from hansard.store.thread_logs import Logs, StepJob
 from hansard.store.turns import Append
 
-Item = Append | AdmissionJob
+Item = Append | AdmissionJob | StepJob
 
 
 def batch(tx: Tx, items: Sequence[Item], *, sure: bool, wait: bool) -> Gathered:
-    """Run appends and admissions.
+    """Run appends, admissions and steps.
 
     Args:
         tx: The transaction of all.
         items: What to add.
         sure: Look all ids up; otherwise those made of the id of a new turn are taken as new.
-        wait: Wait for locks; otherwise appends to sessions that are absent or locked elsewhere
-            are deferred. On SQLite there is nothing to wait for.
+        wait: Wait for locks; otherwise what is about sessions or threads that are absent or locked
+            elsewhere is deferred. On SQLite there is nothing to wait for.
     """
     return _Batch(tx, items, sure=sure, wait=wait or tx.dialect == "sqlite").run()
 
@@ -55,8 +56,9 @@ class _Batch:
             for append in appends:
                 if append.create is not None and not append.turn.expected_seq:
                     sessions.insert(tx, append.actor, append.create)
-        heads, known_turns, known_usage, cost_data, holds, _, limits, owners = tx.look_up(
+        found = tx.look_up(
             (sessions.lock_query(wait=wait), sorted({append.key for append in appends})),
+            (thread_logs.lock_query(wait=wait), _thread_keys(items)),
             ("turn_find", recording.turn_keys(appends)),
             ("usage_find", recording.usage_keys(appends, sure=sure)),
             ("cost_data_find", [append.key for append in appends if append.tells_cost_data]),
@@ -65,21 +67,24 @@ class _Batch:
             ("budget_find", _tenants(items)),
             ("hold_owner_of_session", _session_keys(admissions)),
         )
+        heads, logs, known_turns, known_usage, cost_data, holds, _, limits, owners = found
         self.heads = sessions.heads_of(heads)
+        self.logs = Logs(logs)
         self.owners = {(row[0], row[1]): (row[2], row[3]) for row in owners}
-        found = Found(
+        known = Found(
             recording.turns_of(known_turns),
             usage.entries_of(known_usage),
             {(row[0], row[1]): row[2] for row in cost_data},
         )
         self.accounts = Accounts(tx, budgets.budgets_of(limits), budgets.holds_of(holds))
-        self.recording = Recording(found, self.accounts, lane=tx.lane)
+        self.recording = Recording(known, self.accounts, lane=tx.lane)
 
     def run(self) -> Gathered:
         self._lock_windows()
         outcomes = [self._outcome(item) for item in self.items]
         self.tx.many(self.accounts.new_holds())  # one of them may have ended since
-        self.tx.many(*self.recording.writes(), *self.accounts.writes())
+        self.tx.many(*self.recording.writes(), *self.logs.writes(), *self.accounts.writes())
+        self.tx.many(self.logs.contexts())
         return Gathered(outcomes, self._tally(outcomes), self.recording.used)
 
     def _tally(self, outcomes: Sequence[Outcome]) -> Counter[str]:
@@ -100,6 +105,8 @@ class _Batch:
         """On whose accounts an item goes, and when it counts there."""
         if isinstance(item, AdmissionJob):
             return [(self._subjects(item), item.at_us)]
+        if isinstance(item, StepJob):
+            return ()
         head = self._head(item)
         return recording.places_of(item, head, self.accounts) if head is not None else ()
 
@@ -123,12 +130,19 @@ class _Batch:
         try:
             if isinstance(item, AdmissionJob):
                 return Outcome(self._admit(item))
-            head = self._head(item)
-            if head is None and not self.wait:
+            if not self.wait and self._is_locked_elsewhere(item):
                 return DEFERRED
-            return Outcome(self._record(item, head))
+            if isinstance(item, StepJob):
+                return Outcome(self.logs.add(item.key, item.step))
+            return Outcome(self._record(item, self._head(item)))
         except HansardError as error:
             return Outcome(error=error)
+
+    def _is_locked_elsewhere(self, item: Append | StepJob) -> bool:
+        """Tell whether a session or a thread is not there, which may be for that reason."""
+        if isinstance(item, Append) and self._head(item) is None:
+            return True
+        return item.step is not None and item.key not in self.logs
 
     def _admit(self, job: AdmissionJob) -> Admission:
         owner, _ = self._account(job)
@@ -139,7 +153,12 @@ class _Batch:
     def _record(self, append: Append, head: Head | None) -> TurnReceipt:
         if head is None or not append.actor.may_see(head.owner):
             raise sessions.not_found(append.key[1])
-        return self.recording.record(append, head)
+        if append.step is None:
+            return self.recording.record(append, head)
+        self.logs.check(append.key, append.step)
+        receipt = self.recording.record(append, head)
+        self.logs.add(append.key, append.step)
+        return receipt
 
 
 def _no_session(append: Append) -> Head:
@@ -153,6 +172,16 @@ def _result_of(job: AdmissionJob, outcome: Outcome) -> str:
         return f"admissions.{outcome.error.code}"
     got_all = outcome.value.output_tokens == job.hold.output_tokens
     return "admissions.admitted" if got_all else "admissions.clamped"
+
+
+def _thread_keys(items: Sequence[Item]) -> list[Row]:
+    return sorted(
+        {
+            item.key
+            for item in items
+            if isinstance(item, StepJob) or (isinstance(item, Append) and item.step is not None)
+        }
+    )
 
 
 def _tenants(items: Sequence[Item]) -> list[Row]:

@@ -115,7 +115,7 @@ def list_page(
         "created_after_us": query.created_after_us,
         "created_before_us": query.created_before_us,
         "updated_after_us": query.updated_after_us,
-        "search": None if query.search is None else _like(query.search),
+        "search": None if query.search is None else like(query.search),
     }
     if not actor.sees_all and query.owner not in {None, actor.owner}:
         return []
@@ -248,6 +248,33 @@ def update(
     return UpdateReceipt(session=session, changes=names)
 
 
+def describe(
+    tx: Tx,
+    actor: Actor,
+    session_id: str,
+    *,
+    title: str | None,
+    model: str | None,
+    system_prompt: str | None,
+    now_us: int,
+) -> None:
+    """Write what a session says of itself, unless it says so already.
+
+    Raises:
+        NotFound: If it does not exist or is not within the actor's reach.
+    """
+    lock(tx, actor, session_id)
+    key = {"tenant_id": actor.tenant_id, "session_id": session_id}
+    (row,) = tx.rows("session_get", (), **key)
+    if row[_TITLE : _TITLE + 3] == (title, model, system_prompt):
+        return
+    version, updated_at_us = row[_VERSION] + 1, max(now_us, row[_UPDATED])
+    tx.run("session_touch", version=version, updated_at_us=updated_at_us, **key)
+    tx.run("session_describe", title=title, model=model, system_prompt=system_prompt, **key)
+    event = (*key.values(), version, "session.updated", None, None, None, row[_COUNT], now_us)
+    tx.many(("event_insert", [event]))
+
+
 def delete(tx: Tx, head: Head, now_us: int) -> None:
     """Remove a locked session and all that hangs on it; what it cost stays in the ledger.
 
@@ -307,7 +334,8 @@ def _described(row: Row, changes: SessionChanges) -> Row:
     return tuple(new)
 
 
-def _like(text: str) -> str:
+def like(text: str) -> str:
+    """Make a pattern of a text that may stand anywhere, in any case (ASCII)."""
     escaped = "".join("\\" + sign if sign in "\\%_" else sign for sign in _ascii_lower(text))
     return f"%{escaped}%"
 

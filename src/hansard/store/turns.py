@@ -13,6 +13,7 @@ from hansard.core.budgets import Subjects
 from hansard.core.documents import DocumentTurn
 from hansard.core.ids import is_session_id
 from hansard.core.sessions import NewSession
+from hansard.core.threads import ThreadStep
 from hansard.core.turns import NewTurn, Turn, TurnReceipt
 from hansard.core.usage import UsageTotals
 from hansard.store.database import Row, Tx
@@ -32,6 +33,7 @@ class Append(Struct, frozen=True):
         account: On whose account the calls go, where that is known: of a correction.
         holds: Calls of the turn whose holds end with it, at ``ended_at_us``.
         tells_cost_data: Whether ``cost_data`` gets the session's running totals.
+        step: What is written into the log of the thread whose journal the session is.
     """
 
     actor: Actor
@@ -43,6 +45,7 @@ class Append(Struct, frozen=True):
     holds: tuple[str, ...] = ()
     ended_at_us: int = 0
     tells_cost_data: bool = False
+    step: ThreadStep | None = None
 
     @property
     def has_session(self) -> bool:
@@ -52,7 +55,8 @@ class Append(Struct, frozen=True):
     @property
     def size_bytes(self) -> int:
         """About what it adds to a batch."""
-        return sum([len(message.canonical) for message in self.turn.messages])
+        log_bytes = 0 if self.step is None else self.step.size_bytes
+        return log_bytes + sum([len(message.canonical) for message in self.turn.messages])
 
 
 def list_page(

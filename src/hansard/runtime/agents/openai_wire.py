@@ -9,6 +9,8 @@ over: an answer is broken only where it is no JSON.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeVar
@@ -26,6 +28,7 @@ MESSAGE_LENGTH_MAX: Final = 500  # of an upstream's message that is repeated in 
 _NULL: Final = Raw(b"null")
 _DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
+_BOUNDARY: Final = re.compile(rb"(?>\r\n|\n|\r){2}")
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ERROR_STATUSES: Final = frozenset(map(str, range(400, 600)))
 _OF_OUR_KEY: Final = frozenset({"invalid_api_key", "authentication_error"})
@@ -197,6 +200,27 @@ class AnswerReader:
                 for index, other in others
             ]
         return [message]
+
+
+def read_pieces(events: bytes) -> Iterator[tuple[str, str]]:
+    """Return the pieces of the first choice's text and thinking in whole events of a stream.
+
+    >>> list(read_pieces(b'data: {"choices":[{"delta":{"content":"Hi"}}]}'))
+    [('content', 'Hi')]
+    """
+    for event in _BOUNDARY.split(events):
+        data = (find_data(event) or b"").strip()
+        if not data or data == _DONE:
+            continue
+        try:
+            piece = _DECODER.decode(data)
+        except _UNREADABLE:
+            piece = _read_loosely(data)
+        for choice in piece.choices or ():
+            said = (choice.delta or choice.message or {}) if not choice.index else {}
+            for name in ("reasoning_content", "content"):
+                if isinstance(text := said.get(name), str) and text:
+                    yield name, text
 
 
 class ErrorBody(NamedTuple):

@@ -80,23 +80,6 @@ class Gate(Protocol):
         ...
 
 
-class Request(Struct, frozen=True, kw_only=True):
-    """One turn's question.
-
-    Attributes:
-        body: A ``chat.completions`` request with all its messages, without fields of ours.
-            An agent changes a copy, never this.
-        gate: Asked before each model call.
-        stream: Whether the client takes server-sent events.
-        headers: To be sent on to an upstream, names in lower case.
-    """
-
-    body: dict[str, Any]
-    gate: Gate
-    stream: bool = False
-    headers: Headers = ()
-
-
 class Head(Struct, frozen=True, kw_only=True):
     """The upstream's status and headers, names in lower case; few of them are passed on."""
 
@@ -142,6 +125,18 @@ class ToolReturned(Struct, frozen=True, gc=False):
     content: str
 
 
+class MessageDone(Struct, frozen=True):
+    """A message is whole, as it will stand in the record."""
+
+    message: dict[str, Any]
+
+
+class CallDone(Struct, frozen=True):
+    """A model call was answered, and used this."""
+
+    call: NewUsage
+
+
 class Completed(Struct, frozen=True, kw_only=True):
     """The last event of a turn.
 
@@ -156,7 +151,52 @@ class Completed(Struct, frozen=True, kw_only=True):
     finish_reason: str
 
 
-Event = Head | Wire | Text | Reasoning | ToolCalled | ToolReturned | Completed
+Event = (
+    Head | Wire | Text | Reasoning | ToolCalled | ToolReturned | MessageDone | CallDone | Completed
+)
+
+
+class Desk(Protocol):
+    """Where an agent asks the people of a thread while a turn is under way.
+
+    A wait ends when somebody answers, when it takes too long, and when the turn is interrupted.
+    """
+
+    async def approve(self, call: ToolCalled) -> bool:
+        """Ask whether a tool may be called; False also if nobody answers in time."""
+        ...
+
+    async def run_tool(self, call: ToolCalled) -> str:
+        """Let the client run a tool, and return its result; an error's text if there is none."""
+        ...
+
+    async def ask(self, call: ToolCalled) -> str:
+        """Let a person answer a tool's question; the answer is told to nobody but the agent."""
+        ...
+
+    def steered(self) -> list[str]:
+        """What was said since the last model call, to be heard with the next one."""
+        ...
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One turn's question.
+
+    Attributes:
+        body: A ``chat.completions`` request with all its messages, without fields of ours.
+            An agent changes a copy, never this.
+        gate: Asked before each model call.
+        stream: Whether the client takes server-sent events.
+        headers: To be sent on to an upstream, names in lower case.
+        desk: Where to ask while the turn is under way; with one, the agent also tells of each
+            message and each model call as it is whole (``MessageDone``, ``CallDone``).
+    """
+
+    body: dict[str, Any]
+    gate: Gate
+    stream: bool = False
+    headers: Headers = ()
+    desk: Desk | None = None
 
 
 class AgentFailed(Exception):

@@ -44,13 +44,16 @@ from hansard.runtime.agents.chat_requests import check_single_choice, output_lim
 from hansard.runtime.agents.metered_model import MeteredModel
 from hansard.runtime.agents.protocol import (
     AgentFailed,
+    CallDone,
     Event,
+    MessageDone,
     Reasoning,
     Request,
     Text,
     ToolCalled,
     ToolReturned,
 )
+from hansard.runtime.agents.pydantic_desk import desk_capabilities
 from hansard.runtime.agents.pydantic_messages import (
     read_instructions,
     read_messages,
@@ -84,7 +87,7 @@ class PydanticAgent:
         self._stack = AsyncExitStack()
 
     @classmethod
-    def load(cls, reference: str) -> Self:
+    def load(cls, reference: str, *, name: str | None = None) -> Self:
         """Import an agent by ``module:attribute``, also from the folder that one stands in.
 
         Raises:
@@ -104,7 +107,7 @@ class PydanticAgent:
             ) from exc
         if not isinstance(agent, Agent):
             raise InvalidInput(f"{reference} is no pydantic-ai agent", code="invalid_agent")
-        return cls(agent, name=agent.name or attribute)
+        return cls(agent, name=name or agent.name or attribute)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._agent)
@@ -132,15 +135,16 @@ class PydanticAgent:
             instructions=read_instructions(body["messages"]) or None,
             model=MeteredModel(self._model, account),
             model_settings=_settings(body),
-            capabilities=[ReinjectSystemPrompt()],
+            capabilities=[ReinjectSystemPrompt(), *desk_capabilities(request.desk)],
         )
         result: AgentRunResult[Any] | None = None
+        teller = _Teller(account, tells_all=request.desk is not None)
         try:
             async with run as events:
                 async for event in events:
                     if isinstance(event, AgentRunResultEvent):
                         result = event.result
-                    elif (ours := _event(event)) is not None:
+                    for ours in teller.tell(event, events):
                         yield ours
             assert result is not None
             account.messages = write_messages(result.new_messages())
@@ -148,6 +152,8 @@ class PydanticAgent:
                 text = to_json(result.output, fallback=repr).decode()
                 account.messages.append({"role": "assistant", "content": text})
                 yield Text(text)
+            for told in teller.rest():
+                yield told
         except asyncio.CancelledError as exc:
             account.messages = _so_far(events)
             raise exc from account.interrupted()
@@ -161,6 +167,37 @@ class PydanticAgent:
             raise _failed(account, exc) from exc
         reason = result.response.finish_reason
         yield account.completed(_FINISH_REASONS.get(reason or "", "stop"))
+
+
+class _Teller:
+    """Tells what happens in a run; if that is wanted, also what has become whole, once each."""
+
+    def __init__(self, account: TurnAccount, *, tells_all: bool) -> None:
+        self._account = account
+        self._tells_all = tells_all
+        self._messages = self._calls = 0
+
+    def tell(self, event: object, events: AgentRunEvents[Any]) -> list[Event]:
+        """What one event of the run says."""
+        ours = _event(event)
+        if ours is None:
+            return []
+        begins = isinstance(event, PartStartEvent) and event.index == 0  # the next response
+        is_piece = isinstance(ours, Text | Reasoning) and not begins
+        return [ours] if is_piece else [*self._news(_so_far(events)), ours]
+
+    def rest(self) -> list[Event]:
+        """What was not told when the run ended."""
+        return self._news(self._account.messages)
+
+    def _news(self, messages: list[dict[str, Any]]) -> list[Event]:
+        if not self._tells_all:
+            return []
+        calls = self._account.calls[self._calls :]
+        fresh = messages[self._messages :]
+        self._calls += len(calls)
+        self._messages += len(fresh)
+        return [*map(CallDone, calls), *map(MessageDone, fresh)]
 
 
 def _question(body: dict[str, Any]) -> list[ModelMessage]:

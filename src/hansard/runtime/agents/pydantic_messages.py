@@ -15,6 +15,7 @@ from pydantic_ai.messages import (
     ModelRequestPart,
     ModelResponse,
     ModelResponsePart,
+    RetryPromptPart,
     TextPart,
     ThinkingPart,
     ToolCallPart,
@@ -76,22 +77,27 @@ def read_messages(messages: Sequence[dict[str, Any]]) -> list[ModelMessage]:
 
 
 def write_messages(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
-    """Return what models said and tools returned."""
+    """Return what models said and tools returned, and what was said to a run under way."""
     written: list[dict[str, Any]] = []
     for message in messages:
         if isinstance(message, ModelResponse):
             written += [_assistant(message)] if message.parts else []
         else:
-            written += [
-                {
-                    "role": "tool",
-                    "tool_call_id": part.tool_call_id,
-                    "content": part.model_response_str(),
-                }
-                for part in message.parts
-                if isinstance(part, ToolReturnPart)
-            ]
+            written += filter(None, map(_asked, message.parts))
     return written
+
+
+def _asked(part: ModelRequestPart) -> dict[str, Any] | None:
+    match part:
+        case ToolReturnPart(tool_call_id=call_id):
+            content = part.model_response_str()
+            return {"role": "tool", "tool_call_id": call_id, "content": content}
+        case RetryPromptPart(tool_name=str(), tool_call_id=call_id):
+            return {"role": "tool", "tool_call_id": call_id, "content": part.model_response()}
+        case UserPromptPart(content=str(content)):
+            return {"role": "user", "content": content}
+        case _:
+            return None
 
 
 def _assistant(response: ModelResponse) -> dict[str, Any]:

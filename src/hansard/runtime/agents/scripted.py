@@ -33,8 +33,10 @@ from hansard.runtime.agents.chat_requests import (
 from hansard.runtime.agents.openai_wire import read_error
 from hansard.runtime.agents.openai_writer import tool_call
 from hansard.runtime.agents.protocol import (
+    CallDone,
     Event,
     Grant,
+    MessageDone,
     Reasoning,
     Request,
     Text,
@@ -44,17 +46,25 @@ from hansard.runtime.agents.protocol import (
 
 MODEL: Final = "scripted"
 ECHO: Final = "echo"
+DENIED: Final = "the call was not allowed"
 
 _WORD: Final = re.compile(r"\s*\S+|\s+$")
 _NULL: Final = Raw(b"null")
 
 
 class ScriptedTool(Struct, frozen=True, forbid_unknown_fields=True):
-    """A tool that the script calls; one without a result is left for the client to run."""
+    """A tool that the script calls; one without a result is left for the client to run.
+
+    Attributes:
+        approval: Somebody must allow the call; where nobody can be asked, it is not made.
+        asks: A person answers it.
+    """
 
     name: str
     arguments: dict[str, Any] = {}
     result: str | None = None
+    approval: bool = False
+    asks: bool = False
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -179,22 +189,55 @@ class _Recital:
         self.finish_reason = "stop"
         self._line = line
         self._body = request.body
+        self._desk = request.desk
 
     async def events(self) -> AsyncGenerator[Event]:
         grant = await self._ask()
         if self._line.tools:
-            calls = self._call_tools(grant)
-            for call in calls:
-                yield call
-            if any(tool.result is None for tool in self._line.tools):
-                self.finish_reason = "tool_calls"
+            async with aclosing(self._use_tools(grant)) as events:
+                async for event in events:
+                    yield event
+            if self.finish_reason == "tool_calls":
                 return
-            for call, tool in zip(calls, self._line.tools, strict=True):
-                yield self._answer_tool(call, tool.result or "")
             grant = await self._ask()
-        async with aclosing(self._speak(grant)) as events:
-            async for event in events:
+        while True:
+            async with aclosing(self._speak(grant)) as events:
+                async for event in events:
+                    yield event
+            for event in self._told():
                 yield event
+            steered = [] if self._desk is None else self._desk.steered()
+            if not steered:
+                return
+            for prompt in steered:
+                self.account.messages.append({"role": "user", "content": prompt})
+                yield MessageDone(self.account.messages[-1])
+            grant = await self._ask()
+
+    async def _use_tools(self, grant: Grant) -> AsyncGenerator[Event]:
+        calls = self._call_tools(grant)
+        for event in (*self._told(), *calls):
+            yield event
+        if self._desk is None and any(tool.result is None for tool in self._line.tools):
+            self.finish_reason = "tool_calls"
+            return
+        for call, tool in zip(calls, self._line.tools, strict=True):
+            yield self._answer_tool(call, await self._result_of(call, tool))
+            yield MessageDone(self.account.messages[-1])
+
+    def _told(self) -> tuple[Event, Event]:
+        """That the last message is whole, and its call counted."""
+        return CallDone(self.account.calls[-1]), MessageDone(self.account.messages[-1])
+
+    async def _result_of(self, call: ToolCalled, tool: ScriptedTool) -> str:
+        desk = self._desk
+        if desk is None:
+            return DENIED if tool.approval else tool.result or ""
+        if tool.approval and not await desk.approve(call):
+            return DENIED
+        if tool.asks:
+            return await desk.ask(call)
+        return await desk.run_tool(call) if tool.result is None else tool.result
 
     async def _ask(self) -> Grant:
         """Ask for the next call of the model that the line claims to be."""
@@ -254,7 +297,7 @@ class _Recital:
 
     def _heard(self) -> str:
         """What the user said last."""
-        messages: list[dict[str, Any]] = self._body["messages"]
+        messages = [*self._body["messages"], *self.account.messages]
         said = [text_of(each.get("content")) for each in messages if each.get("role") == "user"]
         return said[-1] if said else ""
 

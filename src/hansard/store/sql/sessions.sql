@@ -33,7 +33,7 @@ WHERE s.tenant_id = :tenant_id AND s.session_id = :session_id;
 
 -- name: session_list
 -- A page of sessions; the cursor is the sort position of the last row seen. The tenant is
--- named twice, so that either table can lead.
+-- named twice, so that either table can lead. Journals of threads are known by their ids.
 SELECT s.session_id, s.owner, d.agent, d.title, d.model, NULL, d.metadata, '{}',
     d.archived, d.parent_session_id, d.forked_at_seq, s.message_count, s.turn_count, s.version,
     s.calls, s.input_tokens, s.cached_tokens, s.cache_write_tokens, s.output_tokens,
@@ -42,6 +42,8 @@ SELECT s.session_id, s.owner, d.agent, d.title, d.model, NULL, d.metadata, '{}',
 FROM sessions AS s
 JOIN session_details AS d ON d.tenant_id = s.tenant_id AND d.session_id = s.session_id
 WHERE s.tenant_id = :tenant_id AND d.tenant_id = :tenant_id
+AND NOT (substr(s.session_id, 1, 4) = 'thr_' AND length(s.session_id) = 30
+    AND substr(s.session_id, 5) = upper(substr(s.session_id, 5)))
 AND d.owner = :owner -- if owner
 AND d.agent = :agent -- if agent
 AND d.archived = :archived -- if archived
@@ -96,6 +98,11 @@ WHERE tenant_id = :tenant_id AND session_id = :session_id;
 -- name: session_touch
 -- A new version of a locked session, of which only the description changes.
 UPDATE sessions SET version = :version, updated_at_us = :updated_at_us
+WHERE tenant_id = :tenant_id AND session_id = :session_id;
+
+-- name: session_describe
+-- What a session is called, which model answers in it, and what that is told first.
+UPDATE session_details SET title = :title, model = :model, system_prompt = :system_prompt
 WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
 -- name: session_details_update

@@ -1,0 +1,110 @@
+"""``hansard chat``: a conversation with an agent that lives in a server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hansard.cli import texts
+from hansard.cli.errors import RecordCommand
+from hansard.cli.options import takes_settings
+from hansard.cli.threads import act, print_event, print_turn
+from hansard.core.errors import HansardError
+from hansard.settings import Settings
+
+if TYPE_CHECKING:
+    from hansard.client.threads import RemoteThreads
+
+HELP = "/save [session]  /undo  /fork  /compact  /quit"
+
+
+@click.command(cls=RecordCommand)
+@takes_settings()
+@click.option("--thread", "thread_id", help="Go on with a thread.")
+@click.option("--agent", help="Which agent; the server's first, if not said.")
+def chat(given: Settings, *, thread_id: str | None, agent: str | None) -> None:
+    """Talk to an agent: a line is a prompt, a line that begins with / is a command.
+
+    /save keeps the conversation as a session, /undo takes the last turn back, /fork goes on in a
+    copy, /compact sums up what was said, /quit ends. Tools that need it are asked for in line.
+    """
+
+    async def talk(threads: RemoteThreads) -> None:
+        chosen = thread_id or (await threads.create(agent=agent))["id"]
+        click.echo(f"{chosen}  {HELP}", err=True)
+        while (line := await _read()) is not None:
+            if line.startswith("/"):
+                chosen = await _obey(threads, chosen, line)
+                if not chosen:
+                    return
+            elif line.strip():
+                await _say(threads, chosen, line)
+
+    act(given, talk)
+
+
+async def _say(threads: RemoteThreads, thread_id: str, line: str) -> None:
+    try:
+        begun = await threads.send(thread_id, line)
+        await print_turn(threads, thread_id, begun, write=print_event, ask=_ask)
+    except HansardError as error:
+        click.echo(texts.printable(error.message), err=True)
+
+
+async def _ask(threads: RemoteThreads, event: dict[str, Any]) -> None:
+    """Ask the person what the agent waits for."""
+    payload, thread_id = event["payload"], event["thread_id"]
+    match event["event"]:
+        case "approval.required":
+            answer = await _read(f"allow {payload['tool_name']}? [y/N] ")
+            decision = "allow" if (answer or "").strip().lower() in {"y", "yes"} else "deny"
+            await threads.decide(thread_id, payload["id"], decision)
+        case "user_input.required":
+            answer = await _read(f"{payload['tool_name']}: ")
+            await threads.answer(thread_id, payload["id"], answer or "")
+        case _:
+            pass
+
+
+async def _obey(threads: RemoteThreads, thread_id: str, line: str) -> str:
+    """Do what a command says; return the thread to go on with, or nothing."""
+    command, _, argument = line.strip().partition(" ")
+    try:
+        match command:
+            case "/quit":
+                return ""
+            case "/save":
+                saved = await threads.save(thread_id, argument or None)
+                click.echo(f"saved as {saved['session_id']}", err=True)
+            case "/undo":
+                undone = await threads.undo(thread_id)
+                said = undone["original_user_text"] or ""
+                click.echo(texts.printable(f"taken back: {said}"), err=True)
+                return str(undone["thread"]["id"])
+            case "/fork":
+                forked = await threads.fork(thread_id)
+                click.echo(forked["id"], err=True)
+                return str(forked["id"])
+            case "/compact":
+                begun = await threads.compact(thread_id)
+                await print_turn(threads, thread_id, begun, write=print_event)
+                click.echo("summed up", err=True)
+            case _:
+                click.echo(HELP, err=True)
+    except HansardError as error:
+        click.echo(texts.printable(error.message), err=True)
+    return thread_id
+
+
+async def _read(prompt: str = "> ") -> str | None:
+    """Read a line; None at the end of the input."""
+
+    def read() -> str | None:
+        try:
+            return input(prompt)
+        except EOFError:
+            return None
+
+    return await asyncio.to_thread(read)

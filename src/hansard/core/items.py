@@ -1,0 +1,153 @@
+"""Items: what the messages of a turn consist of, as a reader of a thread sees it.
+
+    message m of a turn  ->  item_<turn>_<m>_<part>     part: said, text, reasoning or c<k>
+
+The id of an item follows from its place, so what is told live and what is read from the record
+later are the same item. A running turn is what its events say: ``fold`` makes its items and its
+messages of them, also of one that was left in the middle of a word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hansard.core.threads import ThreadEvent
+
+UNANSWERED: Final = "the call was interrupted"
+
+Item = dict[str, Any]
+Body = Mapping[str, Any]
+
+
+def item_id(turn_id: str, message: int, part: str) -> str:
+    """Name an item by its place.
+
+    >>> item_id("turn_01J", 1, "text")
+    'item_01J_1_text'
+    """
+    return f"item_{turn_id.removeprefix('turn_')}_{message}_{part}"
+
+
+def list_items(turn_id: str, messages: Sequence[Body], *, first: int = 0) -> list[Item]:
+    """Return the items of the messages of a turn that is over; ``first`` is their first's number.
+
+    A tool's result belongs to the item of its call.
+    """
+    items: list[Item] = []
+    calls: dict[str, Item] = {}
+    for number, message in enumerate(messages, first):
+        if message.get("role") == "tool":
+            call = calls.get(str(message.get("tool_call_id")))
+            if call is not None:
+                call["result"] = message.get("content")
+            continue
+        for item in _items_of(turn_id, number, message):
+            items.append(item)
+            if item["kind"] == "tool_call":
+                calls[item["tool"]["id"]] = item
+    return items
+
+
+def _items_of(turn_id: str, number: int, message: Body) -> Iterable[Item]:
+    if message.get("role") != "assistant":
+        part = {"kind": "user_message", "content": message.get("content")}
+        yield _item(turn_id, number, "said", part)
+        return
+    if message.get("reasoning_content"):
+        part = {"kind": "agent_reasoning", "text": message["reasoning_content"]}
+        yield _item(turn_id, number, "reasoning", part)
+    if message.get("content"):
+        yield _item(turn_id, number, "text", {"kind": "agent_message", "text": message["content"]})
+    calls = message.get("tool_calls")
+    for place, call in enumerate(calls if isinstance(calls, list) else ()):
+        yield _item(turn_id, number, f"c{place}", {"kind": "tool_call", "tool": tool_of(call)})
+
+
+def with_answers(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a history in which every call of a tool has a result, as models demand.
+
+    A call that was interrupted has none; what the record holds stays as it is.
+    """
+    answered = {
+        message.get("tool_call_id") for message in messages if message.get("role") == "tool"
+    }
+    whole: list[dict[str, Any]] = []
+    for message in messages:
+        whole.append(message)
+        calls = message.get("tool_calls") if message.get("role") == "assistant" else None
+        for call in calls if isinstance(calls, list) else ():
+            call_id = tool_of(call)["id"]
+            if call_id not in answered:
+                whole.append({"role": "tool", "tool_call_id": call_id, "content": UNANSWERED})
+    return whole
+
+
+def tool_of(call: Body) -> dict[str, Any]:
+    """What is told of a tool's call, from one in a message of OpenAI's shape."""
+    function = call.get("function") or {}
+    return {
+        "id": str(call.get("id", "")),
+        "name": str(function.get("name", "")),
+        "arguments": str(function.get("arguments", "")),
+    }
+
+
+def _item(turn_id: str, number: int, part: str, fields: Item) -> Item:
+    return {
+        "id": item_id(turn_id, number, part),
+        "turn_id": turn_id,
+        "status": "completed",
+        **fields,
+    }
+
+
+@dataclass(slots=True)
+class Folded:
+    """A running turn, as its events tell it.
+
+    Attributes:
+        items: By id, in the order in which they began.
+        messages: Those that are whole.
+        usage: Of the model calls that were answered.
+    """
+
+    items: dict[str, Item] = field(default_factory=dict)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    usage: list[dict[str, Any]] = field(default_factory=list)
+
+    def unfinished(self) -> dict[str, Any] | None:
+        """The message that was being said when the events end; None if none was."""
+        open_ones = [item for item in self.items.values() if item["status"] == "in_progress"]
+        texts = [item["text"] for item in open_ones if item["kind"] == "agent_message"]
+        thoughts = [item["text"] for item in open_ones if item["kind"] == "agent_reasoning"]
+        if not any([*texts, *thoughts]):
+            return None
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(texts)}
+        if thoughts:
+            message["reasoning_content"] = "".join(thoughts)
+        return message
+
+
+def fold(events: Iterable[ThreadEvent], into: Folded | None = None) -> Folded:
+    """Make of the events of a turn what they say; ``into`` goes on from earlier ones."""
+    folded = into or Folded()
+    for event in events:
+        payload = json.loads(event.payload)
+        match event.kind:
+            case "item.started" | "item.completed" | "item.failed" | "item.interrupted":
+                item = payload["item"]
+                known = folded.items.get(item["id"], {})
+                folded.items[item["id"]] = {**known, **item}
+            case "item.delta":
+                assert event.item_id is not None
+                folded.items[event.item_id]["text"] += payload["delta"]
+            case "message.completed":
+                folded.messages.append(payload["message"])
+            case "usage.recorded":
+                folded.usage.append(payload["call"])
+            case _:
+                pass
+    return folded

@@ -1,0 +1,194 @@
+"""Desks: where the agent of a running turn waits for people, and where they answer it.
+
+agent --approve, ask, run_tool--> told in the log -> a wait -> settled once
+|-- by somebody who answers
+|-- by its time being over
+`-- by the end of the turn
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hansard.core.errors import InvalidInput, LimitReached, NotFound
+from hansard.core.ids import NOISE, make_ulid
+from hansard.runtime.agents.protocol import ToolCalled
+from hansard.runtime.log import Log
+from hansard.runtime.turn_records import clean_text
+
+WAITING_MAX: Final = 128  # of one turn
+DECISIONS: Final = ("allow", "deny")
+UNANSWERED: Final = "nobody answered in time"
+REQUESTED: Final = {
+    "approval": "approval.required",
+    "user_input": "user_input.required",
+    "tool_call": "tool_call.requested",
+}
+SETTLED: Final = {
+    "approval": "approval.decided",
+    "user_input": "user_input.answered",
+    "tool_call": "tool_call.resolved",
+}
+
+
+@dataclass(slots=True)
+class Wait:
+    """One question that is open.
+
+    Attributes:
+        kind: ``approval``, ``user_input`` or ``tool_call``.
+        told: What a reader is told of it.
+        answer: Settled once.
+    """
+
+    id: str
+    kind: str
+    told: dict[str, Any]
+    answer: asyncio.Future[Any]
+
+
+class TurnDesk:
+    """The desk of one turn; see ``Desk`` of the protocol of agents.
+
+    Args:
+        allows_all: Whether the thread needs no approvals.
+        remember: Called when somebody allows all that is to come.
+
+    Attributes:
+        private: Calls of tools that a person answers, which the record does not hold.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        turn_id: str,
+        *,
+        clock: Callable[[], int],
+        wait_s: float,
+        allows_all: bool,
+        remember: Callable[[], None],
+    ) -> None:
+        self._log = log
+        self._turn_id = turn_id
+        self._clock = clock
+        self._wait_s = wait_s
+        self._allows_all = allows_all
+        self._remember = remember
+        self.private: set[str] = set()
+        self._waits: dict[str, Wait] = {}
+        self._steered: list[str] = []
+
+    @property
+    def open_waits(self) -> list[Wait]:
+        """What nobody has answered yet."""
+        return list(self._waits.values())
+
+    def has(self, wait_id: str) -> bool:
+        """Tell whether a question is open here."""
+        return wait_id in self._waits
+
+    async def approve(self, call: ToolCalled) -> bool:
+        """Ask whether a tool may be called."""
+        if self._allows_all:
+            return True
+        decision: str | None = await self._wait("approval", call, f"appr_{self._new_id()}")
+        return decision == "allow"
+
+    async def run_tool(self, call: ToolCalled) -> str:
+        """Let the client run a tool."""
+        result = await self._wait("tool_call", call, call.call_id)
+        return UNANSWERED if result is None else str(result)
+
+    async def ask(self, call: ToolCalled) -> str:
+        """Let a person answer."""
+        self.private.add(call.call_id)
+        answer = await self._wait("user_input", call, f"input_{self._new_id()}")
+        return UNANSWERED if answer is None else str(answer)
+
+    def steered(self) -> list[str]:
+        """What was said since it was asked the last time."""
+        said, self._steered = self._steered, []
+        return said
+
+    def steer(self, prompt: str) -> None:
+        """Say something to be heard with the next model call."""
+        self._steered.append(prompt)
+
+    def decide(self, approval_id: str, decision: str, *, remember: bool = False) -> None:
+        """Answer whether a tool may be called.
+
+        Raises:
+            InvalidInput: ``invalid_decision``.
+            NotFound: ``approval_not_found``, if nobody waits for that.
+        """
+        if decision not in DECISIONS:
+            raise InvalidInput(
+                f"decision must be one of {', '.join(DECISIONS)}", code="invalid_decision"
+            )
+        wait = self._find("approval", approval_id)
+        if remember and decision == "allow":
+            self._allows_all = True
+            self._remember()
+        self._settle(wait, decision, {"decision": decision, "remember": remember})
+
+    def answer(self, input_id: str, answer: str) -> None:
+        """Answer a tool's question; the answer is written nowhere.
+
+        Raises:
+            NotFound: ``user_input_not_found``.
+        """
+        self._settle(self._find("user_input", input_id), answer, {})
+
+    def resolve(self, call_id: str, result: str, *, success: bool) -> None:
+        """Give the result of a tool that the client ran.
+
+        Raises:
+            NotFound: ``tool_call_not_found``.
+        """
+        self._settle(self._find("tool_call", call_id), result, {"success": success})
+
+    async def _wait(self, kind: str, call: ToolCalled, wait_id: str) -> Any:
+        if len(self._waits) >= WAITING_MAX:
+            raise LimitReached(f"{WAITING_MAX} questions are open", code="too_many_waits")
+        if wait_id in self._waits:
+            wait_id = f"{wait_id}-{self._new_id()}"
+        told = {
+            "id": wait_id,
+            "turn_id": self._turn_id,
+            "tool_name": clean_text(call.name),
+            "arguments": clean_text(call.arguments),
+            "tool_call_id": call.call_id,
+        }
+        loop = asyncio.get_running_loop()
+        wait = self._waits[wait_id] = Wait(wait_id, kind, told, loop.create_future())
+        self._log.put(REQUESTED[kind], told, turn_id=self._turn_id)
+        try:
+            await asyncio.wait([wait.answer], timeout=self._wait_s)
+        except asyncio.CancelledError:
+            self._settle(wait, None, {"canceled": True} | _denial(kind))
+            raise
+        self._settle(wait, None, {"timeout": True} | _denial(kind))  # unless it is answered
+        return wait.answer.result()
+
+    def _find(self, kind: str, wait_id: str) -> Wait:
+        wait = self._waits.get(wait_id)
+        if wait is None or wait.kind != kind or wait.answer.done():
+            raise NotFound(f"no open {kind} {wait_id!r}", code=f"{kind}_not_found")
+        return wait
+
+    def _settle(self, wait: Wait, answer: Any, told: dict[str, Any]) -> None:
+        if self._waits.pop(wait.id, None) is None:
+            return  # somebody has answered meanwhile
+        self._log.put(SETTLED[wait.kind], {"id": wait.id, **told}, turn_id=self._turn_id)
+        if not wait.answer.done():
+            wait.answer.set_result(answer)
+
+    def _new_id(self) -> str:
+        return make_ulid(self._clock(), NOISE)
+
+
+def _denial(kind: str) -> dict[str, Any]:
+    return {"decision": "deny"} if kind == "approval" else {}

@@ -1,0 +1,392 @@
+"""Engines: one for each loaded thread, an actor that holds what the thread's agent knows.
+
+    operations --mailbox--> engine --starts--> turn (a task of its own)
+        ^                     |  ^                |
+        `---- each answers ---'  `--- ends, once -'
+
+The engine reads its mailbox also while a turn runs, so a snapshot never waits for the end of
+one. What it shows is on disk: the state of a running turn moves on only as its log does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import reduce
+from typing import Any, Final, TypeVar
+
+from hansard.core import strict_json
+from hansard.core.errors import Conflict, HansardError, LimitReached, Unavailable
+from hansard.core.ids import make_ulid
+from hansard.core.items import item_id, with_answers
+from hansard.core.sessions import NAME_LENGTH_MAX, SYSTEM_PROMPT_LENGTH_MAX
+from hansard.core.strict_json import check_optional_text
+from hansard.core.threads import (
+    PROMPT_SHOWN,
+    NewEvent,
+    Thread,
+    ThreadStep,
+    TurnEnd,
+    check_prompt,
+    turn_active,
+)
+from hansard.core.usage import UsageTotals, charge
+from hansard.crashes import Guard
+from hansard.runtime.agents.protocol import Agent
+from hansard.runtime.feeds import Feed
+from hansard.runtime.log import Log, write_payload
+from hansard.runtime.operations import (
+    Change,
+    Compact,
+    GetSnapshot,
+    Interrupt,
+    Operation,
+    SendMessage,
+    Shutdown,
+    Snapshot,
+    Steer,
+)
+from hansard.runtime.thread_turns import RunningTurn, TurnParts, TurnPlan
+from hansard.service.sessions import DatabaseSessions
+from hansard.service.threads import ThreadService
+
+T = TypeVar("T")
+Body = dict[str, Any]
+
+MAILBOX_MAX: Final = 32  # operations that wait for one engine
+SUM_UP: Final[Body] = {
+    "role": "user",
+    "content": (
+        "Sum up this conversation for yourself, so that you can go on from the summary alone. "
+        "Keep what was decided, what is still open, names, numbers and identifiers. "
+        "Write nothing else."
+    ),
+}
+
+
+class Engine:
+    """The engine of one thread.
+
+    Args:
+        record: On behalf of the thread's owner.
+        messages: The journal's.
+        find_agent: Gives an agent by its name.
+
+    Attributes:
+        feed: Where readers of this process are told.
+        lease_until_s: When the lease ends, by the loop's clock.
+    """
+
+    def __init__(
+        self,
+        parts: TurnParts,
+        record: DatabaseSessions,
+        threads: ThreadService,
+        thread: Thread,
+        messages: list[Body],
+        feed: Feed,
+        *,
+        agent: Agent,
+        lease_until_s: float,
+    ) -> None:
+        assert thread.lease is not None
+        self._thread = thread
+        self.feed = feed
+        self.lease_until_s = lease_until_s
+        self.used_at_s = asyncio.get_running_loop().time()
+        self.turn: RunningTurn | None = None
+        self._parts = parts
+        self._record = record
+        self._threads = threads
+        self._messages = messages
+        self._agent = agent
+        self._allows_all = False
+        self._turn_task: asyncio.Task[None] | None = None
+        self._mailbox: asyncio.Queue[Operation[Any]] = asyncio.Queue()
+        self._is_lost = self._has_stopped = self._is_stopping = self._is_busy = False
+        self._log = Log(
+            threads,
+            thread.id,
+            fence=thread.lease.fence,
+            seq=thread.seq,
+            holds=self.holds_lease,
+            publish=feed.publish,
+        )
+
+    @property
+    def thread(self) -> Thread:
+        """The thread's head, as it was written last."""
+        return replace(self._thread, seq=self._log.seq)
+
+    @property
+    def fence(self) -> int:
+        """That of its lease."""
+        return self._log.fence
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return self.turn is None and not self._is_busy and self._mailbox.empty()
+
+    def holds_lease(self) -> bool:
+        """Tell whether the lease is ours for some time yet."""
+        return not self._is_lost and asyncio.get_running_loop().time() < self.lease_until_s
+
+    async def ask(self, operation: Operation[T]) -> T:
+        """Have something done, and wait for the answer.
+
+        Raises:
+            LimitReached: ``mailbox_full``.
+            Unavailable: ``engine_stopped``.
+        """
+        self.used_at_s = asyncio.get_running_loop().time()
+        if self._has_stopped:
+            raise _stopped()
+        if self._mailbox.qsize() >= MAILBOX_MAX and not isinstance(operation, Shutdown):
+            raise LimitReached(f"{MAILBOX_MAX} operations wait for the thread", code="mailbox_full")
+        self._mailbox.put_nowait(operation)
+        return await operation.answer
+
+    async def link(self, session_id: str) -> None:
+        """Note as which session the thread was saved."""
+        await self.ask(Change(fields={"session_id": session_id}))
+
+    async def wait_for_turn(self) -> None:
+        """Wait until no turn runs."""
+        if self._turn_task is not None and not self._turn_task.done():
+            await asyncio.wait([self._turn_task])
+
+    async def run(self) -> None:
+        """Do what is asked, one after another, until ``Shutdown``."""
+        operation: Operation[Any] | None = None
+        try:
+            while not isinstance(operation, Shutdown):
+                operation = await self._mailbox.get()
+                self._is_busy = True
+                await self._carry_out(operation)
+                self._is_busy = False
+        finally:
+            self._refuse_rest()
+            self.stop()
+            await self.wait_for_turn()
+
+    def stop(self) -> None:
+        """Interrupt what runs, or is about to: the lease is lost, or the server stops."""
+        self._is_stopping = True
+        if self.turn is not None:
+            self.turn.interrupt()
+
+    async def _carry_out(self, operation: Operation[Any]) -> None:
+        """Do one thing; whoever asked may have gone."""
+        answer: Any = None
+        error: HansardError | None = None
+        with Guard(self._parts.log, "operation.crashed", thread_id=self._thread.id) as guard:
+            try:
+                answer = await self._do(operation)
+            except HansardError as exc:
+                error = exc
+        if guard.error is not None:
+            error = HansardError("the operation failed; the log knows more")
+        if operation.answer.done():
+            return
+        if error is not None:
+            operation.answer.set_exception(error)
+        else:
+            operation.answer.set_result(answer)
+
+    async def _do(self, operation: Operation[Any]) -> Any:
+        match operation:
+            case SendMessage(prompt=prompt):
+                said = {"role": "user", "content": check_prompt(prompt, SYSTEM_PROMPT_LENGTH_MAX)}
+                strict_json.write(said)
+                check_optional_text(operation.model, "model", length_max=NAME_LENGTH_MAX)
+                return await self._begin("message", said, operation)
+            case Compact():
+                if not self._messages:
+                    raise Conflict("there is nothing to sum up", code="empty_thread")
+                return await self._begin("compaction", SUM_UP, operation)
+            case Steer(turn_id=turn_id, prompt=prompt):
+                turn = self._running(turn_id)
+                turn.steer(check_prompt(prompt, SYSTEM_PROMPT_LENGTH_MAX))
+                return turn.steer_count
+            case Interrupt(turn_id=turn_id):
+                turn = self._running(turn_id)
+                self._log.put("turn.interrupt_requested", {"turn_id": turn_id}, turn_id=turn_id)
+                turn.interrupt()
+            case GetSnapshot():
+                return self._snapshot()
+            case Change(fields=fields, kind=kind):
+                return await self._change(fields, kind)
+            case Shutdown():
+                await self.wait_for_turn()
+        return None
+
+    async def _begin(self, kind: str, prompt: Body, asked: SendMessage | Compact) -> str:
+        """Begin a turn: its row and its first events are on disk when this returns."""
+        if self.turn is not None:
+            raise turn_active(self._thread.id, self.turn.plan.turn_id)
+        await self._log.drain()
+        at_us = self._record.clock()
+        plan = TurnPlan(
+            turn_id="turn_" + make_ulid(at_us),
+            agent=self._agent,
+            model=asked.model or self._thread.model,
+            context=self._context(),
+            prompt=prompt,
+            kind=kind,
+            message_index=len(self._messages),
+            key_id=asked.key_id,
+            allows_all=self._allows_all if asked.allows_all is None else asked.allows_all,
+            at_us=at_us,
+        )
+        with self._losing():
+            await self._write_beginning(plan)
+        self.turn = RunningTurn(
+            self._parts,
+            plan,
+            self._record,
+            self._threads,
+            self._log,
+            self._thread.id,
+            holds_lease=self.holds_lease,
+            remember=self._allow_all,
+            ended=self._end_turn,
+        )
+        self._turn_task = asyncio.get_running_loop().create_task(self._take_turn(self.turn))
+        if self._is_stopping:
+            self.turn.interrupt()
+        return plan.turn_id
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Give the thread up if nobody can say what became of a write: it is read anew."""
+        try:
+            yield
+        except Unavailable:
+            self._is_lost = True
+            raise
+
+    async def _write_beginning(self, plan: TurnPlan) -> None:
+        turn_id, is_message = plan.turn_id, plan.kind == "message"
+        events = _first_events(turn_id, plan.prompt) if is_message else _started(turn_id)
+        async with self._log.turn:
+            await self._threads.begin_turn(
+                self._thread.id,
+                ThreadStep(fence=self.fence, events=events, at_us=plan.at_us),
+                turn_id=turn_id,
+                kind=plan.kind,
+                prompt=plan.prompt["content"][:PROMPT_SHOWN] if is_message else "",
+                message_index=plan.message_index,
+            )
+            self._log.note(events, plan.at_us)
+        self._thread = replace(
+            self._thread,
+            turn_id=turn_id,
+            latest_turn_id=turn_id,
+            latest_status="in_progress",
+            turn_count=self._thread.turn_count + 1,
+            updated_at_us=plan.at_us,
+        )
+
+    async def _take_turn(self, turn: RunningTurn) -> None:
+        if not await turn.run():  # the thread is another's by now, or cannot be written
+            self._is_lost = True
+            self.turn = None
+        self.used_at_s = asyncio.get_running_loop().time()
+
+    def _end_turn(self, end: TurnEnd) -> None:
+        """Take over what a turn came to, which is on disk."""
+        turn = self.turn
+        assert turn is not None
+        self._messages += turn.told.said
+        self._thread = replace(
+            self._thread,
+            turn_id=None,
+            latest_status=end.status,
+            context=end.context or self._thread.context,
+            message_count=len(self._messages),
+            usage=self._usage_with(turn),
+        )
+        self.turn = None
+
+    async def _change(self, fields: dict[str, Any], kind: str) -> Thread:
+        changed = replace(self._thread, **fields)
+        events = (NewEvent(kind, write_payload({"changes": sorted(fields)})),)
+        step = ThreadStep(fence=self.fence, events=events, at_us=self._record.clock())
+        async with self._log.turn:
+            with self._losing():
+                await self._threads.change(changed, step)
+            self._log.note(events, step.at_us)
+        self._thread = replace(self._thread, **fields)
+        return self.thread
+
+    def _snapshot(self) -> Snapshot:
+        turn = self.turn
+        return Snapshot(
+            thread=self.thread,
+            messages=[*self._messages, *(turn.told.said if turn is not None else ())],
+            usage=replace(self._thread, usage=self._usage_with(turn)).total_usage
+            if turn is not None
+            else self._thread.total_usage,
+            seq=self._log.seq,
+            turn_id=None if turn is None else turn.plan.turn_id,
+        )
+
+    def _usage_with(self, turn: RunningTurn) -> UsageTotals:
+        charged = [charge(call, turn.plan.at_us, turn.pricing) for call in turn.told.calls]
+        return reduce(UsageTotals.plus, [call.totals() for call in charged], self._thread.usage)
+
+    def _context(self) -> list[Body]:
+        """What the agent gets before the prompt."""
+        told: list[Body] = []
+        if self._thread.system_prompt:
+            told.append({"role": "system", "content": self._thread.system_prompt})
+        return [*told, *with_answers(self._thread.shorten(self._messages))]
+
+    def _running(self, turn_id: str) -> RunningTurn:
+        """The turn that runs.
+
+        Raises:
+            Conflict: ``turn_not_active``.
+        """
+        turn = self.turn
+        if turn is None or turn.is_over or turn.plan.turn_id != turn_id:
+            raise Conflict("that turn is not under way", code="turn_not_active", turn_id=turn_id)
+        return turn
+
+    def _allow_all(self) -> None:
+        self._allows_all = True
+
+    def _refuse_rest(self) -> None:
+        self._has_stopped = True
+        while not self._mailbox.empty():
+            answer = self._mailbox.get_nowait().answer
+            if not answer.done():
+                answer.set_exception(_stopped())
+
+
+def _stopped() -> Unavailable:
+    return Unavailable("the engine has stopped", code="engine_stopped")
+
+
+def _started(turn_id: str) -> tuple[NewEvent, ...]:
+    told = {"turn": {"id": turn_id, "status": "in_progress"}}
+    return (NewEvent("turn.started", write_payload(told), turn_id),)
+
+
+def _first_events(turn_id: str, said: Body) -> tuple[NewEvent, ...]:
+    item = item_id(turn_id, 0, "said")
+    told = {
+        "id": item,
+        "turn_id": turn_id,
+        "kind": "user_message",
+        "content": said["content"],
+        "status": "completed",
+    }
+    return (
+        *_started(turn_id),
+        NewEvent("item.completed", write_payload({"item": told}), turn_id, item),
+        NewEvent("message.completed", write_payload({"message": said}), turn_id),
+    )

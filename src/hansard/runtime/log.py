@@ -1,0 +1,211 @@
+"""The log of one thread, as its engine writes it: in order, many events at once.
+
+    put, put, put_delta, put_delta -> wait 32 ms, unless it is urgent -> one step -> told to readers
+
+Pieces of a text that wait together become one event. What a step brings is seen by nobody
+before it is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from hansard.core.errors import HansardError, Unavailable
+from hansard.core.threads import NewEvent, ThreadEvent, ThreadStep
+from hansard.service.threads import ThreadService
+
+GATHER_S: Final = 0.032  # for which pieces of a text wait for each other
+GATHER_BYTES: Final = 16 * 1024  # or until they are so many
+PENDING_MAX_BYTES: Final = 1024 * 1024  # beyond which an agent waits for the disk
+AGAIN_S: Final = 0.5  # between two tries of a step that the record did not take
+
+Then = Callable[[], None]
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def write_payload(payload: object) -> str:
+    """Write what an event carries."""
+    return _ENCODER.encode(payload).decode()
+
+
+@dataclass(slots=True)
+class _Entry:
+    """An event to be written; one of a text grows while it waits."""
+
+    kind: str
+    turn_id: str | None
+    item_id: str | None
+    payload: str
+    then: Then | None
+    pieces: list[str] = field(default_factory=list)
+    item_kind: str = ""
+
+    def event(self) -> NewEvent:
+        payload = self.payload
+        if self.pieces:
+            delta = {"delta": "".join(self.pieces), "kind": self.item_kind}
+            payload = write_payload(delta)
+        return NewEvent(self.kind, payload, self.turn_id, self.item_id)
+
+
+class Log:
+    """Writes one thread's events under one lease.
+
+    Args:
+        threads: Of the record, on behalf of the thread's owner.
+        seq: Number of the last event.
+        holds: Tells whether the lease is still ours.
+        publish: Given what was written.
+
+    Attributes:
+        error: Why nothing is written any more.
+        turn: Held by whoever writes: events are numbered in the order of their writing.
+    """
+
+    def __init__(
+        self,
+        threads: ThreadService,
+        thread_id: str,
+        *,
+        fence: int,
+        seq: int,
+        holds: Callable[[], bool],
+        publish: Callable[[list[ThreadEvent]], None],
+    ) -> None:
+        self.fence = fence
+        self.seq = seq
+        self.error: HansardError | None = None
+        self._threads = threads
+        self._thread_id = thread_id
+        self._holds = holds
+        self._publish = publish
+        self._pending: list[_Entry] = []
+        self._size_bytes = 0
+        self._urgent = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+        self.turn = asyncio.Lock()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits to be written than should."""
+        return self._size_bytes > PENDING_MAX_BYTES
+
+    def put(
+        self,
+        kind: str,
+        payload: object,
+        *,
+        turn_id: str | None = None,
+        item_id: str | None = None,
+        then: Then | None = None,
+    ) -> None:
+        """Write an event soon; ``then`` is called when it is on disk."""
+        self._add(_Entry(kind, turn_id, item_id, write_payload(payload), then))
+        self._urgent.set()
+
+    def put_delta(self, item_kind: str, text: str, *, turn_id: str, item_id: str) -> None:
+        """Write a piece of an item's text."""
+        last = self._pending[-1] if self._pending else None
+        if last is not None and last.pieces and last.item_id == item_id:
+            last.pieces.append(text)
+            self._size_bytes += len(text)
+        else:
+            entry = _Entry("item.delta", turn_id, item_id, "", None, [text], item_kind)
+            self._add(entry)
+        if self._size_bytes >= GATHER_BYTES:
+            self._urgent.set()
+
+    async def drain(self) -> None:
+        """Wait until all that was put is on disk.
+
+        Raises:
+            HansardError: If it will not be.
+        """
+        self._urgent.set()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        if self.error is not None:
+            raise self.error
+
+    def note(self, events: tuple[NewEvent, ...], at_us: int) -> None:
+        """Go on behind events that somebody wrote who holds the turn, and tell readers."""
+        told = [
+            ThreadEvent(
+                seq=seq,
+                kind=event.kind,
+                turn_id=event.turn_id,
+                item_id=event.item_id,
+                payload=event.payload,
+                created_at_us=at_us,
+            )
+            for seq, event in enumerate(events, self.seq + 1)
+        ]
+        self.seq += len(told)
+        self._publish(told)
+
+    def _add(self, entry: _Entry) -> None:
+        self._pending.append(entry)
+        self._size_bytes += len(entry.payload) + sum(map(len, entry.pieces))
+        if self._writing is None and self.error is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write_all())
+
+    def _forget(self) -> None:
+        self._pending = []
+        self._size_bytes = 0
+        self._urgent.clear()
+
+    async def _write_all(self) -> None:
+        failure = Unavailable("the log cannot be written", code="log_failed")
+        error: HansardError | None = failure
+        try:
+            while self._pending:
+                if not self._urgent.is_set():
+                    await self._gather()
+                async with self.turn:
+                    entries = self._pending
+                    self._forget()
+                    await self._write(entries)
+            error = None
+        except HansardError as exc:
+            error = exc
+        finally:
+            self.error = error
+            self._writing = None
+
+    async def _gather(self) -> None:
+        try:
+            async with asyncio.timeout(GATHER_S):
+                await self._urgent.wait()
+        except TimeoutError:
+            pass
+
+    async def _write(self, entries: list[_Entry]) -> None:
+        events = tuple(entry.event() for entry in entries)
+        step = ThreadStep(fence=self.fence, events=events, at_us=self._threads.clock())
+        while True:
+            try:
+                await self._threads.write(self._thread_id, step)
+                break
+            except Unavailable:
+                if not self._holds():
+                    raise
+                await asyncio.sleep(AGAIN_S)
+                if await self._has_landed(len(events)):
+                    break
+        self.note(events, step.at_us)
+        for entry in entries:
+            if entry.then is not None:
+                entry.then()
+
+    async def _has_landed(self, count: int) -> bool:
+        """Ask what became of a step: nobody else writes, so the last event's number says it."""
+        try:
+            return (await self._threads.get(self._thread_id)).seq >= self.seq + count
+        except Unavailable:
+            return False

@@ -1,0 +1,198 @@
+"""Telling: what an agent does, written into the log as items and messages.
+
+    pieces of text  -> item.started, item.delta ...
+    a whole message -> its items end, its tools begin; message.completed
+    a tool's result -> the item of its call ends
+
+What is on disk of it is what a snapshot shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from msgspec import to_builtins
+
+from hansard.core.items import item_id, tool_of
+from hansard.core.threads import NewEvent
+from hansard.core.usage import NewUsage
+from hansard.runtime.agents.protocol import (
+    AgentFailed,
+    CallDone,
+    Completed,
+    Event,
+    MessageDone,
+    Reasoning,
+    Text,
+    ToolReturned,
+)
+from hansard.runtime.log import Log, write_payload
+from hansard.runtime.turn_records import clean_text, recordable
+
+Body = dict[str, Any]
+
+PRIVATE: Final = "[told to the agent alone]"
+"""What the record holds in place of a person's answer."""
+
+_PARTS: Final = {"text": "agent_message", "reasoning": "agent_reasoning"}
+
+
+class Teller:
+    """Tells of one turn.
+
+    Args:
+        private: Calls of tools whose results are not to be recorded.
+
+    Attributes:
+        messages: The turn's, as far as they are whole.
+        said: Those of them that are on disk.
+        calls: The model calls that are.
+    """
+
+    def __init__(self, log: Log, turn_id: str, said: list[Body], private: Collection[str]) -> None:
+        self.messages = list(said)
+        self.said = said
+        self.calls: list[NewUsage] = []
+        self._log = log
+        self._turn_id = turn_id
+        self._private = private
+        self._open: dict[str, str] = {}
+        self._texts: dict[str, list[str]] = {}
+        self._tools: dict[str, Body] = {}
+
+    def tell(self, event: Event) -> None:
+        """Write into the log what happened."""
+        match event:
+            case Text(text):
+                self._grow("text", text)
+            case Reasoning(text):
+                self._grow("reasoning", text)
+            case ToolReturned(call_id, content):
+                self._end_tool(call_id, PRIVATE if call_id in self._private else content)
+            case MessageDone(message):
+                self._end_message(self.to_record(message))
+            case CallDone(call):
+                told = {"call": to_builtins(call)}
+                self._put("usage.recorded", told, then=lambda: self.calls.append(call))
+            case _:
+                pass
+
+    def unfinished(self) -> Body | None:
+        """The message that is being said; None if there is none."""
+        said = {part: "".join(texts) for part, texts in self._texts.items()}
+        if not any(said.values()):
+            return None
+        message: Body = {"role": "assistant", "content": said.get("text", "")}
+        if said.get("reasoning"):
+            message["reasoning_content"] = said["reasoning"]
+        return message
+
+    def _grow(self, part: str, text: str) -> None:
+        text = clean_text(text)
+        item = self._open.get(part)
+        if item is None:
+            item = self._open[part] = self._item_id(part)
+            self._texts[part] = []
+            fields = {"kind": _PARTS[part], "text": "", "status": "in_progress"}
+            self._tell_item("item.started", item, fields)
+        self._texts[part].append(text)
+        self._log.put_delta(_PARTS[part], text, turn_id=self._turn_id, item_id=item)
+
+    def _end_message(self, message: Body) -> None:
+        """A message is whole: its items are, and its tools are being called."""
+        for kind, item, fields in self._ends_of(message, "completed"):
+            self._tell_item(kind, item, fields)
+        calls = message.get("tool_calls")
+        for place, call in enumerate(calls if isinstance(calls, list) else ()):
+            tool = tool_of(call)
+            item = self._item_id(f"c{place}")
+            self._tools[tool["id"]] = {"item": item, "tool": tool}
+            fields = {"kind": "tool_call", "tool": tool, "status": "in_progress"}
+            self._tell_item("item.started", item, fields)
+        if message.get("role") == "user":
+            fields = {
+                "kind": "user_message",
+                "content": message.get("content"),
+                "status": "completed",
+            }
+            self._tell_item("item.completed", self._item_id("said"), fields)
+        self.messages.append(message)
+        told = {"message": message}
+        self._put("message.completed", told, then=lambda: self.said.append(message))
+
+    def to_record(self, message: Body) -> Body:
+        """A message as the record holds it: what a person told the agent alone is not in it."""
+        message = recordable(message)
+        is_private = message.get("tool_call_id") in self._private
+        return {**message, "content": PRIVATE} if is_private else message
+
+    def _end_tool(self, call_id: str, content: str) -> None:
+        known = self._tools.pop(call_id, None)
+        if known is not None:
+            fields = {
+                "kind": "tool_call",
+                "tool": known["tool"],
+                "result": content,
+                "status": "completed",
+            }
+            self._tell_item("item.completed", known["item"], fields)
+
+    def _ends_of(self, message: Body, status: str) -> list[tuple[str, str, Body]]:
+        """End the items that are open, with their whole texts."""
+        if message.get("role") != "assistant":
+            return []
+        texts = {"reasoning": message.get("reasoning_content"), "text": message.get("content")}
+        ends = []
+        for part, text in texts.items():
+            if text:
+                item = self._open.pop(part, None) or self._item_id(part)
+                fields = {"kind": _PARTS[part], "text": text, "status": status}
+                ends.append((f"item.{status}", item, fields))
+        self._open.clear()
+        self._texts.clear()
+        return ends
+
+    def last_events(
+        self, end: Completed | AgentFailed, status: str, rest: list[Body], summary: str | None
+    ) -> tuple[NewEvent, ...]:
+        turn_id = self._turn_id
+        events = []
+        if summary is not None:
+            item = item_id(turn_id, 0, "summary")
+            fields = {"kind": "context_compaction", "text": summary, "status": status}
+            payload = write_payload({"item": self._item(item, fields)})
+            events.append(NewEvent("item.completed", payload, turn_id, item))
+        for message in rest:
+            for kind, item, fields in self._ends_of(message, status):
+                payload = write_payload({"item": self._item(item, fields)})
+                events.append(NewEvent(kind, payload, turn_id, item))
+            payload = write_payload({"message": message})
+            events.append(NewEvent("message.completed", payload, turn_id))
+        for known in self._tools.values():
+            fields = {"kind": "tool_call", "tool": known["tool"], "status": status}
+            payload = write_payload({"item": self._item(known["item"], fields)})
+            events.append(NewEvent(f"item.{status}", payload, turn_id, known["item"]))
+        told: Body = {"turn": {"id": turn_id, "status": status, "error": None}}
+        if isinstance(end, AgentFailed):
+            told["turn"]["error"] = {"code": end.error.code, "message": end.error.message}
+        return (*events, NewEvent("turn.completed", write_payload(told), turn_id))
+
+    def _item_id(self, part: str) -> str:
+        return item_id(self._turn_id, len(self.messages), part)
+
+    def _item(self, item: str, fields: Body) -> Body:
+        return {"id": item, "turn_id": self._turn_id, **fields}
+
+    def _tell_item(self, kind: str, item: str, fields: Body) -> None:
+        self._put(kind, {"item": self._item(item, fields)}, item_id=item)
+
+    def _put(
+        self,
+        kind: str,
+        payload: Body,
+        *,
+        item_id: str | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        self._log.put(kind, payload, turn_id=self._turn_id, item_id=item_id, then=then)

@@ -1,0 +1,369 @@
+"""One turn of a thread: what its agent does, told in the log as it happens, recorded at the end.
+
+agent --events--> items and messages in the log --then--> what a snapshot shows
+`--end--> messages, usage, holds, the turn's row, its last event: one transaction
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from msgspec.structs import replace
+from structlog.typing import FilteringBoundLogger
+
+from hansard.core.errors import Conflict, HansardError, Unavailable, UpstreamFailed
+from hansard.core.threads import NewEvent, ThreadStep, TurnEnd
+from hansard.core.usage import NO_USAGE, Pricing, UsageTotals, charge
+from hansard.crashes import Guard
+from hansard.runtime.agents.protocol import (
+    Agent,
+    AgentFailed,
+    CallDone,
+    Completed,
+    Request,
+)
+from hansard.runtime.desks import TurnDesk
+from hansard.runtime.gates import GateKeeper, TurnGate
+from hansard.runtime.log import AGAIN_S, Log, write_payload
+from hansard.runtime.observers import Observer, TurnStart, Watches
+from hansard.runtime.observers import TurnEnd as WatchedEnd
+from hansard.runtime.recorder import Recorder
+from hansard.runtime.stops import Stops
+from hansard.runtime.telling import Teller
+from hansard.runtime.turn_records import TurnRecord, recordable
+from hansard.service.sessions import DatabaseSessions
+from hansard.service.threads import ThreadService
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnParts:
+    """What the turns of all threads share.
+
+    Attributes:
+        turn_s: How long an agent may take.
+        wait_s: How long it waits for people.
+    """
+
+    keeper: GateKeeper
+    recorder: Recorder
+    observers: Sequence[Observer]
+    log: FilteringBoundLogger
+    turn_s: float
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnPlan:
+    """What a turn is to do.
+
+    Attributes:
+        context: The messages before it, as the agent gets them.
+        prompt: What the user says.
+        message_index: Where its messages begin in the journal.
+        kind: A ``compaction`` is recorded by what it cost; what is said is its summary.
+        key_id: The API key on whose account it goes.
+        allows_all: Whether tools need no approvals.
+    """
+
+    turn_id: str
+    agent: Agent
+    model: str | None
+    context: list[Body]
+    prompt: Body
+    kind: str
+    key_id: str | None
+    message_index: int
+    allows_all: bool
+    at_us: int
+
+
+class RunningTurn:
+    """A turn under way.
+
+    Args:
+        remember: Called when somebody allows all that is to come.
+        ended: Called when the turn's end is on disk.
+
+    Attributes:
+        told: What it came to so far.
+        is_over: The agent has ended; it is only recorded still.
+        desk: Where people answer it.
+    """
+
+    def __init__(
+        self,
+        parts: TurnParts,
+        plan: TurnPlan,
+        record: DatabaseSessions,
+        threads: ThreadService,
+        log: Log,
+        thread_id: str,
+        *,
+        holds_lease: Callable[[], bool],
+        remember: Callable[[], None],
+        ended: Callable[[TurnEnd], None],
+    ) -> None:
+        self.plan = plan
+        self.steer_count = 0
+        self.desk = TurnDesk(
+            log,
+            plan.turn_id,
+            clock=record.clock,
+            wait_s=parts.wait_s,
+            allows_all=plan.allows_all,
+            remember=remember,
+        )
+        said = [plan.prompt] if plan.kind == "message" else []
+        self.told = Teller(log, plan.turn_id, said, self.desk.private)
+        self._parts = parts
+        record = record.acting_as(dataclasses.replace(record.actor, key_id=plan.key_id))
+        self._record = record
+        self._threads = threads
+        self._log = log
+        self._thread_id = thread_id
+        self._holds_lease = holds_lease
+        self._ended = ended
+        self.is_over = False
+        self._stops = Stops()
+        self._watches = Watches(parts.observers, self._start(), parts.log)
+        self._gate = TurnGate(
+            parts.keeper,
+            record,
+            session_id=thread_id,
+            turn_id=plan.turn_id,
+            agent=plan.agent.name,
+            is_clamped=True,
+            watch=self._watches,
+        )
+
+    @property
+    def pricing(self) -> Pricing:
+        """Says what its calls cost."""
+        return self._gate.pricing
+
+    async def run(self) -> bool:
+        """Take the turn to its end; False if this server has lost the thread meanwhile."""
+        end: Completed | AgentFailed = AgentFailed(_crashed())
+        with Guard(self._parts.log, "turn.crashed", turn_id=self.plan.turn_id):
+            end = await self._reach_end()
+        self.is_over = True
+        with Guard(self._parts.log, "turn.unrecorded", turn_id=self.plan.turn_id):
+            return await self._finish(end)
+        return False
+
+    def interrupt(self) -> None:
+        """Ask no longer; how far it came is recorded."""
+        self._stops.interrupt()
+
+    def steer(self, prompt: str) -> None:
+        """Say something that the agent hears with its next model call."""
+        self.steer_count += 1
+        self.desk.steer(prompt)
+        told = {"turn_id": self.plan.turn_id, "input": prompt}
+        self._log.put("turn.steered", told, turn_id=self.plan.turn_id)
+
+    async def _reach_end(self) -> Completed | AgentFailed:
+        try:
+            with self._stops:
+                self._stops.after(self._parts.turn_s, self._stops.time_out)
+                return await self._ask()
+        except AgentFailed as failed:
+            return failed
+        except HansardError as error:
+            return AgentFailed(error)
+
+    async def _ask(self) -> Completed:
+        body: Body = {"messages": [*self.plan.context, self.plan.prompt], "stream": True}
+        if self.plan.model is not None:
+            body["model"] = self.plan.model
+        request = Request(body=body, gate=self._gate, stream=True, desk=self.desk)
+        async with aclosing(self.plan.agent.run(request)) as events:
+            async for event in events:
+                if isinstance(event, Completed):
+                    return event
+                if self.plan.kind == "message" or isinstance(event, CallDone):
+                    self.told.tell(event)
+                if self._log.is_full or self._log.error is not None:
+                    await self._log.drain()
+        raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))
+
+    async def _finish(self, end: Completed | AgentFailed) -> bool:
+        """Record the turn, with what nobody has seen yet."""
+        status = self._status_of(end)
+        summary = self._summary(end)
+        try:
+            await self._log.drain()
+        except HansardError:
+            await self._spool_costs(end)
+            return False
+        end = self._with_told_calls(end)
+        rest = [] if self.plan.kind == "compaction" else self._rest(end)
+        events = self.told.last_events(end, status, rest, summary)
+        self.told.messages += rest
+        charged = [charge(call, self.plan.at_us, self._gate.pricing) for call in end.calls]
+        totals = reduce(UsageTotals.plus, [call.totals() for call in charged], NO_USAGE)
+        over = TurnEnd(
+            turn_id=self.plan.turn_id,
+            status=status,
+            error=_error_of(end),
+            usage=write_payload(totals._asdict()),
+            steer_count=self.steer_count,
+            context=summary
+            and write_payload({"message_index": self.plan.message_index, "summary": summary}),
+        )
+        if not await self._settle(end, over, events):
+            await self._spool_costs(end)
+            return False
+        self._watches.ended(self._watched(end, status))
+        return True
+
+    def _with_told_calls(self, end: Completed | AgentFailed) -> Completed | AgentFailed:
+        """An end with all calls that were told, whatever the agent says at last."""
+        calls = {call.event_id: call for call in (*self.told.calls, *end.calls)}
+        if isinstance(end, Completed):
+            return replace(end, calls=list(calls.values()))
+        end.calls = list(calls.values())
+        return end
+
+    def _rest(self, end: Completed | AgentFailed) -> list[Body]:
+        """The agent's messages that were not told as whole, and what it was saying."""
+        rest = list(map(self.told.to_record, end.messages[len(self.told.messages) - 1 :]))
+        unfinished = self.told.unfinished()
+        return rest or ([unfinished] if unfinished is not None else [])
+
+    def _summary(self, end: Completed | AgentFailed) -> str | None:
+        """What stands for the history from now on, after a compaction that went well."""
+        if self.plan.kind != "compaction" or not isinstance(end, Completed) or not end.messages:
+            return None
+        content = recordable(end.messages[-1]).get("content")
+        return content if isinstance(content, str) else None
+
+    async def _settle(
+        self, end: Completed | AgentFailed, over: TurnEnd, events: tuple[NewEvent, ...]
+    ) -> bool:
+        """Write the end in one transaction; False if the thread is another's by now."""
+        gate, holds = self._gate, [call.event_id for call in end.calls]
+        unmade = [*gate.doubtful, *(end.unmade if isinstance(end, AgentFailed) else ())]
+        at_us = self._record.clock()
+        step = ThreadStep(fence=self._log.fence, events=events, at_us=at_us, end=over)
+        async with self._log.turn:
+            if not await self._is_written(end, step, over, holds):
+                return False
+            self.told.said, self.told.calls = self.told.messages, list(end.calls)
+            self._ended(over)  # before anybody hears of it, and begins the next
+            self._log.note(events, at_us)
+        unknown = [call_id for call_id in gate.granted if call_id not in {*holds, *unmade}]
+        with Guard(self._parts.log, "turn.holds_left", turn_id=over.turn_id):
+            if unmade:
+                await self._record.release_holds(unmade)
+            if unknown:
+                await self._record.doubt_holds(unknown)
+        return True
+
+    async def _is_written(
+        self, end: Completed | AgentFailed, step: ThreadStep, over: TurnEnd, holds: list[str]
+    ) -> bool:
+        """Try until the end is on disk, or the thread is another's."""
+        while True:
+            try:
+                await self._write_end(end, step, over, holds)
+            except Unavailable:
+                if not self._holds_lease():
+                    return False
+                await asyncio.sleep(AGAIN_S)
+            except Conflict as error:  # of its own earlier try, perhaps
+                return error.code == "turn_over" and await self._has_landed(over)
+            except HansardError as error:
+                self._parts.log.warning("turn.refused", turn_id=over.turn_id, code=error.code)
+                return False
+            else:
+                return True
+
+    async def _has_landed(self, over: TurnEnd) -> bool:
+        """Tell whether an earlier try ended the turn whose answer was lost."""
+        try:
+            turn = await self._threads.get_turn(self._thread_id, over.turn_id)
+        except HansardError:
+            return False
+        return turn is not None and turn.status == over.status and self._holds_lease()
+
+    async def _write_end(
+        self, end: Completed | AgentFailed, step: ThreadStep, over: TurnEnd, holds: list[str]
+    ) -> None:
+        if not (self.told.messages or end.calls):
+            await self._threads.write(self._thread_id, step)
+            return
+        await self._record.settle_turn(
+            self._thread_id,
+            self.told.messages,
+            usage=end.calls,
+            turn_id=over.turn_id,
+            status=over.status,
+            holds=holds,
+            at_us=self.plan.at_us,
+            agent=self.plan.agent.name,
+            model=self.plan.model,
+            creates=False,
+            step=step,
+        )
+
+    async def _spool_costs(self, end: Completed | AgentFailed) -> None:
+        """Keep what the turn cost, if it cannot be recorded with it: ids count once."""
+        turn = TurnRecord(
+            actor=self._record.actor,
+            session_id=None,
+            turn_id=self.plan.turn_id,
+            status=self._status_of(end),
+            at_us=self.plan.at_us,
+            usage=list(end.calls),
+            holds=[call.event_id for call in end.calls],
+            unmade=list(end.unmade) if isinstance(end, AgentFailed) else [],
+            agent=self.plan.agent.name,
+        )
+        await self._parts.recorder.record(turn)
+
+    def _status_of(self, end: Completed | AgentFailed) -> str:
+        if self._stops.is_interrupted:
+            return "interrupted"
+        return "completed" if isinstance(end, Completed) else "failed"
+
+    def _start(self) -> TurnStart:
+        return TurnStart(
+            turn_id=self.plan.turn_id,
+            tenant_id=self._record.actor.tenant_id,
+            session_id=self._thread_id,
+            agent=self.plan.agent.name,
+            model=self.plan.model,
+            is_stream=True,
+            at_us=self.plan.at_us,
+            headers=(),
+        )
+
+    def _watched(self, end: Completed | AgentFailed, status: str) -> WatchedEnd:
+        return WatchedEnd(
+            status=status,
+            error=end.error.code if isinstance(end, AgentFailed) else None,
+            calls=end.calls,
+            pricing=self._gate.pricing,
+            sent=self.plan.context,
+            said=list(map(self.told.to_record, end.messages)),
+            finish_reason=end.finish_reason if isinstance(end, Completed) else "",
+        )
+
+
+def _error_of(end: Completed | AgentFailed) -> str | None:
+    if isinstance(end, Completed):
+        return None
+    return write_payload({"code": end.error.code, "message": end.error.message})
+
+
+def _crashed() -> HansardError:
+    return HansardError("the turn failed; the log knows more by its id")

@@ -1,0 +1,392 @@
+"""The runtime: the engines of this server, their leases, and what dead servers left behind.
+
+    request -> engine here                       -> asked
+            -> nobody's -> lease -> recover -> load -> asked
+            -> another server's                  -> ``HeldElsewhere``: the request goes there
+
+Engines that nobody asks are let go, the least recently used first, never one with a turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from platform import node
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+from hansard.core.actors import Actor
+from hansard.core.errors import Conflict, InvalidInput, Unavailable
+from hansard.core.ids import NOISE, make_ulid
+from hansard.core.items import Folded
+from hansard.core.sessions import SaveReceipt, Session
+from hansard.core.threads import (
+    LEASE_US,
+    Lease,
+    Thread,
+    ThreadQuery,
+    ThreadTurn,
+    thread_not_found,
+)
+from hansard.crashes import Guard
+from hansard.runtime.agents.protocol import Agent
+from hansard.runtime.desks import TurnDesk
+from hansard.runtime.engine import Engine
+from hansard.runtime.feeds import Feeds
+from hansard.runtime.journals import read_journal
+from hansard.runtime.operations import GetSnapshot, Shutdown, Snapshot
+from hansard.runtime.recovery import read_turn, recover
+from hansard.runtime.thread_turns import TurnParts
+from hansard.service.sessions import DatabaseSessions
+from hansard.service.threads import ThreadService
+
+ENGINES_MAX: Final = 256  # that are loaded; more only while all of them run turns
+RENEW_S: Final = 5.0
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+MARGIN_S: Final = 2.0  # before a lease ends, its holder acts as if it had
+
+Key = tuple[str, str]
+Body = dict[str, Any]
+
+
+class HeldElsewhere(Unavailable):
+    """Another server holds the thread; ``url`` is where it answers, if it says so."""
+
+    def __init__(self, thread_id: str, url: str | None) -> None:
+        super().__init__(
+            "another server holds the thread", code="thread_elsewhere", thread_id=thread_id
+        )
+        self.url = url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What a save of a thread did."""
+
+    snapshot: Snapshot
+    receipt: SaveReceipt
+    session: Session
+    is_new: bool
+
+
+class Runtime:
+    """The threads that live in this server; an async context manager.
+
+    Args:
+        record: An open record.
+        agents: By their names in threads.
+        url: Where other servers reach this one; may be set later.
+        engines_max: How many stay loaded.
+    """
+
+    def __init__(
+        self,
+        record: DatabaseSessions,
+        agents: Mapping[str, Agent],
+        parts: TurnParts,
+        *,
+        url: str | None = None,
+        engines_max: int = ENGINES_MAX,
+    ) -> None:
+        self.agents = agents
+        self.feeds = Feeds()
+        self.holder = f"{node()}/{make_ulid(record.clock(), NOISE)}"
+        self._record = record
+        self._parts = parts
+        self.url = url
+        self._engines_max = engines_max
+        self._engines: dict[Key, Engine] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._loading: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._group = asyncio.TaskGroup()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Begin to look after leases."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._group)
+            stack.push_async_callback(self._stop)
+            for chore in (self._renew, self._find_lost):  # neither waits for the other
+                stack.callback(self._group.create_task(self._keep(chore)).cancel)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Interrupt what runs, record it, and let go of all leases."""
+        await self._stack.aclose()
+
+    @property
+    def engines(self) -> int:
+        """How many are loaded."""
+        return len(self._engines)
+
+    def threads(self, actor: Actor) -> ThreadService:
+        """The threads of the record, on behalf of somebody."""
+        return ThreadService(self._record.runner, actor=actor, clock=self._record.clock)
+
+    def find(self, actor: Actor, thread_id: str) -> Engine | None:
+        """Return an engine that is loaded here."""
+        engine = self._engines.get((actor.tenant_id, thread_id))
+        return engine if engine is not None and actor.may_see(engine.thread.owner) else None
+
+    def desks(self, actor: Actor) -> list[TurnDesk]:
+        """The desks of turns that run here, as far as somebody reaches."""
+        return [
+            engine.turn.desk
+            for (tenant_id, _), engine in self._engines.items()
+            if tenant_id == actor.tenant_id
+            and actor.may_see(engine.thread.owner)
+            and engine.turn is not None
+        ]
+
+    async def fold(self, actor: Actor, thread: Thread, turn: ThreadTurn) -> Folded:
+        """Make of the events of a running turn what they say, as far as the thread was read."""
+        return await read_turn(self.threads(actor), thread.id, turn.started_seq, until=thread.seq)
+
+    async def engine(self, actor: Actor, thread_id: str) -> Engine:
+        """Return the engine of a thread, loaded if it is not here yet.
+
+        Raises:
+            NotFound: If there is no such thread within the actor's reach.
+            HeldElsewhere: If another server holds it.
+            Conflict: ``agent_unknown``.
+        """
+        engine = self._find_holding((actor.tenant_id, thread_id))
+        if engine is None:
+            engine = await self._find_or_load(actor, thread_id)
+        if not actor.may_see(engine.thread.owner):
+            raise thread_not_found(thread_id)
+        return engine
+
+    async def snapshot(
+        self, actor: Actor, thread_id: str, *, wait_s: float | None = None
+    ) -> Snapshot:
+        """Show what the engine of a thread holds; wait for the end of a turn, if that is wanted.
+
+        Raises:
+            TimeoutError: If the turn does not end in time.
+        """
+        engine = await self.engine(actor, thread_id)
+        if wait_s is not None:
+            async with asyncio.timeout(wait_s):
+                await engine.wait_for_turn()
+        return await engine.ask(GetSnapshot())
+
+    async def save(
+        self,
+        actor: Actor,
+        thread_id: str | None,
+        session_id: str | None,
+        *,
+        wait_s: float | None = None,
+        allow_empty: bool = False,
+        expected_version: int | None = None,
+    ) -> Saved:
+        """Save what a thread holds as a session.
+
+        Without ``thread_id`` that is the one that changed last and is not archived; without
+        ``session_id`` the session it was saved as before, or a new one.
+
+        Raises:
+            InvalidInput: ``no_threads``, or ``empty_thread``.
+        """
+        if thread_id is None:
+            latest = await self.threads(actor).list(ThreadQuery(limit=1))
+            if not latest.items:
+                raise InvalidInput("there is no thread to save", code="no_threads")
+            thread_id = latest.items[0].id
+        snapshot = await self.snapshot(actor, thread_id, wait_s=wait_s)
+        if not snapshot.messages and not allow_empty:
+            raise InvalidInput("the thread has no messages to save", code="empty_thread")
+        thread = snapshot.thread
+        target = session_id or thread.session_id
+        receipt, session, is_new = await self.threads(actor).save(
+            thread,
+            snapshot.messages,
+            snapshot.usage,
+            session_id=target,
+            expected_version=expected_version,
+        )
+        if thread.session_id != session.id:
+            engine = await self.engine(actor, thread_id)
+            await engine.link(session.id)
+        return Saved(snapshot=snapshot, receipt=receipt, session=session, is_new=is_new)
+
+    async def follow(self, actor: Actor, thread_id: str, *, after: int) -> AsyncGenerator[bytes]:
+        """Give the frames of a thread's events after one, first the past, then live; no end."""
+        threads = self.threads(actor)
+        thread = await threads.get(thread_id)
+        return self.feeds.follow(threads, thread_id, after=after, last=thread.seq)
+
+    def _find_holding(self, key: Key) -> Engine | None:
+        engine = self._engines.get(key)
+        return engine if engine is not None and engine.holds_lease() else None
+
+    async def _find_or_load(self, actor: Actor, thread_id: str) -> Engine:
+        """Load an engine, once however many ask, and after the one before has let go."""
+        key = (actor.tenant_id, thread_id)
+        lock = self._loading.setdefault(key, asyncio.Lock())
+        async with lock:
+            if (engine := self._find_holding(key)) is not None:
+                return engine
+            if key in self._engines:
+                self._let_go(key)
+            if key in self._running:
+                await asyncio.wait([self._running[key]])
+            return await self._load(actor, thread_id)
+
+    async def _load(self, actor: Actor, thread_id: str) -> Engine:
+        asked = self.threads(actor)
+        agent_name = (await asked.get(thread_id)).agent
+        agent = self.agents.get(agent_name)
+        if agent is None:
+            raise Conflict("no agent of that name is here", code="agent_unknown", agent=agent_name)
+        taken_at_s = asyncio.get_running_loop().time()
+        thread = await asked.lease(thread_id, holder=self.holder, url=self.url)
+        assert thread.lease is not None
+        if thread.lease.holder != self.holder:
+            raise HeldElsewhere(thread_id, self._reachable(thread.lease))
+        async with self._releasing(asked, thread.lease.fence, thread_id):
+            return await self._start(actor, agent, thread, taken_at_s)
+
+    async def _start(self, actor: Actor, agent: Agent, thread: Thread, taken_at_s: float) -> Engine:
+        """Begin an engine for a thread that is leased."""
+        thread_id = thread.id
+        owner = Actor(actor.tenant_id, thread.owner, sees_all=actor.sees_all)
+        record, threads = self._record.acting_as(owner), self.threads(owner)
+        if thread.turn_id is not None:
+            await recover(record, threads, thread)
+            thread = await threads.get(thread_id)
+        messages = await read_journal(record, thread)
+        key = (actor.tenant_id, thread_id)
+        feed = self.feeds.open(key, thread.seq)
+        feed.is_local = True
+        engine = Engine(
+            self._parts,
+            record,
+            threads,
+            thread,
+            messages,
+            feed,
+            agent=agent,
+            lease_until_s=taken_at_s + LEASE_US / 1_000_000 - MARGIN_S,
+        )
+        self._engines[key] = engine
+        self._running[key] = self._group.create_task(self._run(key, engine))
+        self._make_room(key)
+        return engine
+
+    async def _run(self, key: Key, engine: Engine) -> None:
+        """Run an engine to its end; the thread is anybody's then."""
+        with Guard(self._parts.log, "engine.crashed", thread_id=key[1]):
+            await engine.run()
+        if self._engines.get(key) is engine:
+            del self._engines[key]
+        engine.feed.is_local = False
+        self.feeds.leave(key)
+        with Guard(self._parts.log, "engine.unreleased", thread_id=key[1]):
+            threads = self.threads(Actor(key[0], engine.thread.owner))
+            await threads.release(key[1], holder=self.holder, fence=engine.fence)
+        del self._running[key]
+
+    def _reachable(self, lease: Lease) -> str | None:
+        """Where a holder answers; an address of its own machine means something only there."""
+        is_near = lease.holder.partition("/")[0] == self.holder.partition("/")[0]
+        host = urlsplit(lease.url or "").hostname
+        return lease.url if is_near or host not in LOOPBACK else None
+
+    def _make_room(self, fresh: Key) -> None:
+        idle = sorted(
+            [
+                (engine.used_at_s, key)
+                for key, engine in self._engines.items()
+                if engine.is_idle and key != fresh
+            ]
+        )
+        for _, key in idle[: max(0, len(self._engines) - self._engines_max)]:
+            self._let_go(key)
+
+    def _let_go(self, key: Key) -> None:
+        engine = self._engines.pop(key)
+        if not engine.holds_lease():
+            engine.stop()
+        self._group.create_task(_shut_down(engine))
+
+    async def _keep(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again."""
+        while True:
+            with Guard(self._parts.log, "leases.crashed"):
+                await do()
+            await asyncio.sleep(RENEW_S)
+
+    async def _renew(self) -> None:
+        """Renew leases, and let go of engines that lost theirs."""
+        loop = asyncio.get_running_loop()
+        asked_at_s, engines = loop.time(), dict(self._engines)
+        try:
+            kept = await self.threads(Actor()).renew(
+                [(key, engine.fence) for key, engine in engines.items()], holder=self.holder
+            )
+        except Unavailable:
+            kept = set()
+        else:
+            for key in engines.keys() - kept:
+                engines[key].lease_until_s = 0.0
+        for key, engine in engines.items():
+            if key in kept:
+                engine.lease_until_s = asked_at_s + LEASE_US / 1_000_000 - MARGIN_S
+            if not engine.holds_lease() and self._engines.get(key) is engine:
+                self._let_go(key)
+
+    async def _find_lost(self) -> None:
+        """End the turns of servers that are gone."""
+        for tenant_id, thread_id, owner in await self.threads(Actor()).find_lost():
+            with Guard(self._parts.log, "turn.not_recovered", thread_id=thread_id):
+                await self._recover(Actor(tenant_id, owner), thread_id)
+
+    async def _recover(self, actor: Actor, thread_id: str) -> None:
+        """End the turn of a thread that nobody holds any more."""
+        key = (actor.tenant_id, thread_id)
+        record, threads = self._record.acting_as(actor), self.threads(actor)
+        lock = self._loading.setdefault(key, asyncio.Lock())
+        async with lock:
+            if key in self._running:
+                return
+            thread = await threads.lease(thread_id, holder=self.holder, url=self.url)
+            if thread.lease is None or thread.lease.holder != self.holder:
+                return
+            try:
+                if thread.turn_id is not None:
+                    await recover(record, threads, thread)
+            finally:
+                await threads.release(thread_id, holder=self.holder, fence=thread.lease.fence)
+
+    @asynccontextmanager
+    async def _releasing(
+        self, threads: ThreadService, fence: int, thread_id: str
+    ) -> AsyncGenerator[None]:
+        """Let go of a thread if what it was leased for goes wrong."""
+        try:
+            yield
+        except BaseException:
+            await threads.release(thread_id, holder=self.holder, fence=fence)
+            raise
+
+    async def _stop(self) -> None:
+        for key, engine in list(self._engines.items()):
+            engine.stop()
+            self._let_go(key)
+
+
+async def _shut_down(engine: Engine) -> None:
+    with suppress(Unavailable):  # it has stopped already
+        await engine.ask(Shutdown())

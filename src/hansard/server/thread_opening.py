@@ -1,0 +1,59 @@
+"""The runtime as the settings want it: the agents that may live in threads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from hansard.runtime.agents.protocol import Agent
+from hansard.runtime.agents.upstream_threads import ThreadUpstream
+from hansard.runtime.chat import Chat
+from hansard.runtime.threads import Runtime
+from hansard.server.chat_opening import load_agent
+from hansard.server.context import Context
+from hansard.settings import ChatSettings, refuse
+
+ANSWER_S: Final = 300.0  # for which an agent waits for people
+
+
+@asynccontextmanager
+async def running(context: Context, chat: Chat | None) -> AsyncIterator[Runtime | None]:
+    """Run the threads of a server; None where no agent answers.
+
+    Raises:
+        InvalidInput: ``invalid_setting``, if an agent cannot be found.
+    """
+    if chat is None:
+        yield None
+        return
+    settings = context.settings
+    async with AsyncExitStack() as stack:
+        named = {
+            name: await stack.enter_async_context(agent)
+            for name, agent in _named_agents(settings.chat).items()
+        }
+        first = _living(chat.agent, settings.chat)
+        runtime = Runtime(
+            context.record,
+            {first.name: first, **named},
+            chat.turn_parts(ANSWER_S),
+            url=settings.server.public_url,
+        )
+        yield await stack.enter_async_context(runtime)
+
+
+def _living(agent: Agent, settings: ChatSettings) -> Agent:
+    """The agent of the chat, as threads talk to it: one that passes bytes on is read here."""
+    return agent if settings.upstream is None else ThreadUpstream(agent)
+
+
+def _named_agents(settings: ChatSettings) -> dict[str, Agent]:
+    """Load ``name=module:attribute`` pairs."""
+    agents: dict[str, Agent] = {}
+    for pair in filter(None, (settings.agents or "").split(",")):
+        name, is_named, reference = pair.strip().partition("=")
+        if not is_named or not name:
+            raise refuse("agents", "is a list of name=module:attribute")
+        agents[name] = load_agent("agents", reference, name)
+    return agents

@@ -1,0 +1,277 @@
+"""Threads and sessions over HTTP: saved from the engine or from the record, and gone on with."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Raw, Struct
+
+from hansard.core.errors import InvalidInput, Unavailable
+from hansard.core.ids import check_strict_id
+from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX, Session
+from hansard.core.shapes import Time
+from hansard.core.threads import check_prompt
+from hansard.core.times import format_us
+from hansard.runtime.operations import SendMessage
+from hansard.server.answers import StoredObjects
+from hansard.server.bodies import Id, Index, NewSessionId, NoQuery
+from hansard.server.calls import Call, Reply, etag, to_json
+from hansard.server.endpoint import IF_MATCH, Body, Endpoint
+from hansard.server.preconditions import expected_version
+from hansard.server.thread_shapes import ThreadAnswer
+from hansard.server.thread_turns import TurnStarted, begun
+from hansard.server.threads import runtime_of, threads_of
+
+WAIT_MAX_MS: Final = 60_000
+
+
+class SaveThreadBody(Struct, forbid_unknown_fields=True):
+    """Which thread to save as which session; both may be left to the server."""
+
+    thread_id: Id | None = None
+    session_id: NewSessionId | None = None
+    allow_empty: bool = False
+
+
+class SaveThreadQuery(Struct, frozen=True):
+    """`wait=turn` saves after the turn that runs, if that ends within `timeout_ms`."""
+
+    wait: Annotated[str, Meta(extra_json_schema={"enum": ["turn"]})] | None = None
+    timeout_ms: Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": WAIT_MAX_MS})] = (
+        30_000
+    )
+
+
+class ResumeBody(Struct, forbid_unknown_fields=True):
+    """Who goes on with a session; without ``agent`` it is the server's first."""
+
+    agent: str | None = None
+    model: str | None = None
+
+
+class UndoBody(Struct, forbid_unknown_fields=True):
+    """How many turns are left out beside the last."""
+
+    depth: Index = 0
+
+
+class RetryBody(Struct, forbid_unknown_fields=True):
+    """The same, and what is asked in place of what was."""
+
+    depth: Index = 0
+    prompt: str | None = None
+
+
+class SavedMetadata(Struct, kw_only=True):
+    """What a saved session says of itself."""
+
+    id: str
+    title: str | None
+    created_at: Time
+    updated_at: Time
+    message_count: int
+    total_tokens: int
+    model: str | None
+    archived: bool
+    parent_session_id: str | None
+
+    @classmethod
+    def of(cls, session: Session) -> SavedMetadata:
+        """Write what a session says of itself."""
+        total = session.cost_data.get("total_tokens", 0)
+        return cls(
+            id=session.id,
+            title=session.title,
+            created_at=format_us(session.created_at_us),
+            updated_at=format_us(session.updated_at_us),
+            message_count=session.message_count,
+            total_tokens=total if isinstance(total, int) else 0,
+            model=session.model,
+            archived=session.archived,
+            parent_session_id=session.parent_session_id,
+        )
+
+
+class SavedDocument(Struct, kw_only=True):
+    """A saved session with its history."""
+
+    metadata: SavedMetadata
+    messages: StoredObjects
+    system_prompt: str | None
+
+
+class ThreadSaved(Struct, kw_only=True):
+    """What was saved, of which moment of which thread.
+
+    ``seq`` is the event that it corresponds to, ``active_turn_id`` the turn that ran then;
+    ``chosen`` says whether the thread was named, or is the one that changed last.
+    """
+
+    session_id: str
+    thread_id: str
+    chosen: str
+    created: bool
+    seq: int
+    active_turn_id: str | None
+    appended: int
+    replaced: int
+    version: int
+    session: SavedDocument
+
+
+class ThreadResumed(Struct, kw_only=True):
+    """The thread that goes on with a session."""
+
+    thread_id: str
+    session_id: str
+    message_count: int
+    summary: str
+
+
+class ThreadUndone(Struct, kw_only=True):
+    """A thread without the turns that were undone, and what had been asked first in them."""
+
+    thread: ThreadAnswer
+    original_user_text: str | None
+
+
+async def save_thread(call: Call[SaveThreadQuery, SaveThreadBody]) -> Reply:
+    """Save what the engine of a thread holds as a session, also while a turn runs."""
+    body, query = call.body, call.query
+    if query.wait not in {None, "turn"} or not 0 <= query.timeout_ms <= WAIT_MAX_MS:
+        raise InvalidInput("wait must be turn, for a minute at most", code="invalid_query")
+    if body.session_id is not None:
+        check_strict_id(body.session_id, "session_id")
+    try:
+        saved = await runtime_of(call).save(
+            call.record.actor,
+            body.thread_id,
+            body.session_id,
+            wait_s=query.timeout_ms / 1000 if query.wait else None,
+            allow_empty=body.allow_empty,
+            expected_version=await expected_version(call, body.session_id),
+        )
+    except TimeoutError as exc:
+        raise Unavailable("the turn does not end in time", code="turn_runs") from exc
+    session, texts = await call.record.read_history(saved.session.id)
+    document = SavedDocument(
+        metadata=SavedMetadata.of(session),
+        messages=Raw(f"[{','.join(texts)}]"),
+        system_prompt=session.system_prompt,
+    )
+    answer = ThreadSaved(
+        session_id=session.id,
+        thread_id=saved.snapshot.thread.id,
+        chosen="latest" if body.thread_id is None else "named",
+        created=saved.is_new,
+        seq=saved.snapshot.seq,
+        active_turn_id=saved.snapshot.turn_id,
+        appended=saved.receipt.appended,
+        replaced=saved.receipt.replaced,
+        version=session.version,
+        session=document,
+    )
+    return Reply(to_json(answer), headers=(etag(session.version),))
+
+
+async def resume_session(call: Call[NoQuery, ResumeBody]) -> Reply:
+    """Make a thread that goes on where a session stands."""
+    runtime = runtime_of(call)
+    agent = call.body.agent or next(iter(runtime.agents))
+    if agent not in runtime.agents:
+        raise InvalidInput(
+            f"agent must be one of {', '.join(runtime.agents)}", code="agent_unknown", field="agent"
+        )
+    thread, session = await threads_of(call).resume(call.session_id, agent, model=call.body.model)
+    answer = ThreadResumed(
+        thread_id=thread.id,
+        session_id=session.id,
+        message_count=thread.message_count,
+        summary=f"resumed {session.title or session.id} with {thread.message_count} messages",
+    )
+    location = (b"location", f"/v1/threads/{thread.id}".encode())
+    return Reply(to_json(answer), headers=(location,))
+
+
+async def undo_turns(call: Call[NoQuery, UndoBody]) -> Reply:
+    """Make a thread without the last turns of this one."""
+    thread, asked = await threads_of(call).undo(call.params["thread_id"], call.body.depth)
+    return Reply(to_json(ThreadUndone(thread=ThreadAnswer.of(thread), original_user_text=asked)))
+
+
+async def retry_turn(call: Call[NoQuery, RetryBody]) -> Reply:
+    """Make a thread without the last turns of this one, and ask again."""
+    body, runtime = call.body, runtime_of(call)
+    if body.prompt is not None:
+        check_prompt(body.prompt, SYSTEM_PROMPT_LENGTH_MAX)
+    thread, asked = await threads_of(call).undo(call.params["thread_id"], body.depth)
+    prompt = body.prompt if body.prompt is not None else asked
+    if prompt is None:
+        raise InvalidInput("there is nothing to ask again; send a prompt", code="blank_prompt")
+    engine = await runtime.engine(call.record.actor, thread.id)
+    asking = SendMessage(prompt=prompt, key_id=call.record.actor.key_id)
+    turn_id = await engine.ask(asking)
+    return Reply(to_json(await begun(call, engine, turn_id)))
+
+
+async def save_stored(call: Call[Any, Any], thread_id: str, title: str | None) -> Reply:
+    """Save what the record holds of a thread as a new session; no turn may be under way."""
+    session = await threads_of(call).copy_to_session(thread_id, title)
+    answer = {
+        "session_id": session.id,
+        "thread_id": thread_id,
+        "message_count": session.message_count,
+        "title": session.title,
+    }
+    location = (b"location", f"/v1/sessions/{session.id}".encode())
+    return Reply(to_json(answer), HTTPStatus.CREATED, (location, etag(session.version)))
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="PUT",
+        path="/v1/sessions",
+        name="save_thread",
+        summary="Save what the engine of a thread holds as a session.",
+        handler=save_thread,
+        query=SaveThreadQuery,
+        body=Body(shape=SaveThreadBody),
+        headers=(IF_MATCH,),
+        answer=ThreadSaved,
+        errors=(400, 404, 409, 412, 429, 504),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/sessions/{session_id}/resume-thread",
+        name="resume_session",
+        summary="Make a thread that goes on where a session stands.",
+        handler=resume_session,
+        body=Body(shape=ResumeBody, required=False),
+        answer=ThreadResumed,
+        status=201,
+        errors=(404,),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/threads/{thread_id}/undo",
+        name="undo_turns",
+        summary="Make a thread without the last turns of this one.",
+        handler=undo_turns,
+        body=Body(shape=UndoBody, required=False),
+        answer=ThreadUndone,
+        status=201,
+        errors=(400, 404, 409),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/threads/{thread_id}/retry",
+        name="retry_turn",
+        summary="Make a thread without the last turns of this one, and ask again.",
+        handler=retry_turn,
+        body=Body(shape=RetryBody, required=False),
+        answer=TurnStarted,
+        status=201,
+        errors=(400, 404, 409, 429),
+    ),
+)

@@ -1,0 +1,70 @@
+-- Threads: sessions that are alive. A thread's messages, turns and usage are those of its
+-- journal, the session of the same id.
+
+-- seq is the number of the last event, turn_id the turn that is under way. holder is the server
+-- that may write until lease_until_us, under the number fence, and holder_url where it answers.
+-- context is JSON: what stands for the beginning of the history; carried too: what the session had
+-- used that it goes on with.
+CREATE TABLE threads (
+    tenant_id TEXT NOT NULL,
+    thread_id TEXT NOT NULL,
+    owner TEXT,
+    agent TEXT NOT NULL,
+    archived INTEGER NOT NULL,
+    session_id TEXT,
+    parent_id TEXT,
+    seq INTEGER NOT NULL,
+    turn_count INTEGER NOT NULL,
+    turn_id TEXT,
+    latest_turn_id TEXT,
+    latest_status TEXT,
+    context TEXT,
+    carried TEXT,
+    holder TEXT,
+    holder_url TEXT,
+    fence INTEGER NOT NULL,
+    lease_until_us INTEGER NOT NULL,
+    updated_at_us INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, thread_id),
+    FOREIGN KEY (tenant_id, thread_id) REFERENCES sessions ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX threads_updated ON threads (tenant_id, updated_at_us, thread_id);
+
+CREATE INDEX threads_running ON threads (tenant_id, lease_until_us) WHERE turn_id IS NOT NULL;
+
+-- error and usage are JSON; started_seq is the number of the turn's first event, message_index
+-- where its messages begin in the journal.
+CREATE TABLE thread_turns (
+    tenant_id TEXT NOT NULL,
+    thread_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    turn_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    error TEXT,
+    usage TEXT,
+    steer_count INTEGER NOT NULL,
+    started_seq INTEGER NOT NULL,
+    message_index INTEGER NOT NULL,
+    started_at_us INTEGER NOT NULL,
+    ended_at_us INTEGER,
+    PRIMARY KEY (tenant_id, thread_id, number),
+    FOREIGN KEY (tenant_id, thread_id) REFERENCES threads ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX thread_turns_id ON thread_turns (tenant_id, thread_id, turn_id);
+
+CREATE TABLE thread_events (
+    tenant_id TEXT NOT NULL,
+    thread_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    turn_id TEXT,
+    item_id TEXT,
+    payload TEXT NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, thread_id, seq),
+    FOREIGN KEY (tenant_id, thread_id) REFERENCES threads ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;

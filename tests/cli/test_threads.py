@@ -1,0 +1,76 @@
+"""``hansard thread`` and ``hansard chat``: agents in a server, from a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hansard.compose import open_database
+from hansard.server.app import create_app
+from hansard.settings import ChatSettings
+from tests.cli.conftest import Shell
+from tests.server.applications import QUIET, listening
+
+BOOK = {"name": "book", "arguments": {"seat": "1A"}, "result": "booked", "approval": True}
+SCRIPT = f"""\
+one
+{json.dumps({"text": "two", "tools": [BOOK]})}
+{json.dumps({"text": "a slow answer", "pause_s": 3600})}
+"""
+
+
+@pytest.fixture
+def server(sqlite_url: str, tmp_path: Path) -> Iterator[Shell]:
+    """The command line on a server with a scripted agent."""
+    script = tmp_path / "script"
+    script.write_text(SCRIPT)
+    chat = ChatSettings(script=str(script), spool=str(tmp_path / "spool"))
+    app = create_app(open_database(sqlite_url), replace(QUIET, chat=chat))
+    with listening(app) as url:
+        yield Shell(url)
+
+
+def test_thread_is_made_talked_to_and_saved(server: Shell) -> None:
+    thread_id = server("thread", "create", "--title", "Seats").stdout.strip()
+    assert server("thread", "send", thread_id, "hi").stdout == "one\n"
+    (row,) = server("thread", "list", "--json").lines()
+    assert (row["id"], row["title"], row["latest_turn_status"]) == (thread_id, "Seats", "completed")
+    assert thread_id in server("thread", "list").stdout
+    session_id = server("thread", "save", thread_id, "--session", "kept").stdout.strip()
+    assert session_id == "kept"
+    assert server("show", "kept").stdout
+    resumed = server("thread", "resume", "kept").stdout.strip()
+    assert server("thread", "send", resumed, "book", "--yes").stdout == "two\n"
+    events = server("thread", "send", thread_id, "book", "--yes", "--json").lines()
+    assert events[-1]["event"] == "turn.completed"
+
+
+def test_conversation_asks_for_leave_and_obeys(server: Shell) -> None:
+    said = server("chat", given="hi\nbook\ny\n/save kept\n/undo\n/fork\n/what\n\n/quit\n")
+    assert "one" in said.stdout
+    assert "two" in said.stdout
+    assert "saved as kept" in said.stderr
+    assert "taken back: book" in said.stderr
+    (row, *_) = server("list", "--json").lines()
+    assert (row["session_id"], row["message_count"]) == ("kept", 6)
+
+
+def test_denied_tool_is_not_called(server: Shell) -> None:
+    said = server("chat", given="hi\nbook\nn\n/save kept\n/quit\n")
+    assert "two" in said.stdout
+    messages = server("show", "kept", "--json").json()["messages"]
+    assert "not allowed" in str(messages)
+
+
+def test_end_of_the_input_ends_the_conversation(server: Shell) -> None:
+    assert "one" in server("chat", given="hi\n").stdout
+
+
+def test_threads_need_a_server_with_an_agent(shell: Shell) -> None:
+    is_server = shell.url.startswith("http")
+    refused = shell("thread", "list", code=3 if is_server else 2).stderr
+    assert ("no agent" if is_server else "live in a server") in refused

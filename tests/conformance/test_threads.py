@@ -1,0 +1,269 @@
+"""Threads: made, leased, written by one holder under a fence, and ended in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from hansard import Conflict, NotFound
+from hansard.compose import open_database
+from hansard.core.actors import Actor
+from hansard.core.threads import NewEvent, Thread, ThreadQuery, ThreadStep, TurnEnd
+from hansard.core.usage import NewUsage
+from hansard.service.sessions import DatabaseSessions
+from hansard.service.threads import ThreadService
+from tests.ledgers import Clock
+from tests.samples import assistant, compete, together, user
+
+LEASE_S = 15
+
+
+@pytest.fixture
+async def record(record_url: str, clock: Clock) -> AsyncIterator[DatabaseSessions]:
+    async with open_database(record_url) as record:
+        record.clock = clock
+        yield record
+
+
+@pytest.fixture
+def threads(record: DatabaseSessions) -> ThreadService:
+    return ThreadService(record.runner, clock=record.clock)
+
+
+def acting(threads: ThreadService, actor: Actor) -> ThreadService:
+    return ThreadService(threads.runner, actor=actor, clock=threads.clock)
+
+
+def step(thread: Thread, *kinds: str, end: TurnEnd | None = None) -> ThreadStep:
+    fence = thread.lease.fence if thread.lease else 0
+    events = tuple(NewEvent(kind, "{}") for kind in kinds)
+    return ThreadStep(fence=fence, events=events, at_us=1, end=end)
+
+
+async def begin(threads: ThreadService, thread: Thread, turn_id: str = "turn_1") -> int:
+    return await threads.begin_turn(
+        thread.id,
+        step(thread, "turn.started"),
+        turn_id=turn_id,
+        kind="message",
+        prompt="hello",
+        message_index=0,
+    )
+
+
+def ending(turn_id: str = "turn_1", status: str = "completed") -> TurnEnd:
+    return TurnEnd(turn_id=turn_id, status=status, error=None, usage="{}", steer_count=0)
+
+
+async def test_thread_is_made_with_its_journal(
+    threads: ThreadService, record: DatabaseSessions
+) -> None:
+    made = await threads.create("airline", title="Seats", model="gpt-4o", system_prompt="Be kind.")
+    assert (made.agent, made.title, made.model) == ("airline", "Seats", "gpt-4o")
+    assert (made.seq, made.turn_id, made.lease, made.message_count) == (1, None, None, 0)
+    assert await threads.get(made.id) == made
+    journal = await record.get(made.id)
+    assert (journal.agent, journal.system_prompt) == ("airline", "Be kind.")
+    (event,) = await threads.list_events(made.id, after=0, limit=10)
+    assert (event.seq, event.kind) == (1, "thread.started")
+
+
+async def test_journal_is_no_session_of_a_list(
+    threads: ThreadService, record: DatabaseSessions
+) -> None:
+    await threads.create("airline")
+    await record.create(session_id="thr_mine")
+    assert [session.id for session in (await record.list()).items] == ["thr_mine"]
+
+
+async def test_lease_is_one_servers_until_it_ends(threads: ThreadService, clock: Clock) -> None:
+    made = await threads.create("airline")
+    first = await threads.lease(made.id, holder="a", url="http://a")
+    assert first.lease is not None
+    assert (first.lease.holder, first.lease.url, first.lease.fence) == ("a", "http://a", 1)
+    assert (await threads.lease(made.id, holder="b", url=None)).lease == first.lease
+    clock.advance(LEASE_S + 1)
+    second = await threads.lease(made.id, holder="b", url=None)
+    assert second.lease is not None
+    assert (second.lease.holder, second.lease.fence) == ("b", 2)
+    assert await threads.renew([(("default", made.id), 1)], holder="a") == set()
+    assert await threads.renew([(("default", made.id), 2)], holder="b") == {("default", made.id)}
+
+
+async def test_server_that_was_believed_dead_writes_nothing(
+    threads: ThreadService, record: DatabaseSessions, clock: Clock
+) -> None:
+    made = await threads.create("airline")
+    old = await threads.lease(made.id, holder="a", url=None)
+    await begin(threads, old)
+    clock.advance(LEASE_S + 1)
+    await threads.lease(made.id, holder="b", url=None)
+    with pytest.raises(Conflict) as caught:
+        await threads.write(made.id, step(old, "item.delta"))
+    assert caught.value.code == "lease_lost"
+    with pytest.raises(Conflict) as caught:
+        await settle(record, old, ending())
+    assert caught.value.code == "lease_lost"
+    assert (await threads.get(made.id)).seq == 2
+    assert (await record.get(made.id)).message_count == 0
+
+
+async def test_of_turns_begun_at_once_one_is_under_way(threads: ThreadService) -> None:
+    made = await threads.create("airline")
+    held = await threads.lease(made.id, holder="a", url=None)
+    _, refused = await compete([begin(threads, held, f"turn_{n}") for n in range(8)])
+    assert [refusal.code for refusal in refused] == ["turn_active"] * 7
+    found = await threads.get(made.id)
+    assert (found.turn_count, found.seq, found.latest_status) == (1, 2, "in_progress")
+    (turn,) = await threads.list_turns(made.id)
+    assert (turn.number, turn.turn_id, turn.status) == (1, found.turn_id, "in_progress")
+
+
+async def settle(record: DatabaseSessions, thread: Thread, end: TurnEnd) -> None:
+    await record.settle_turn(
+        thread.id,
+        [user("hello"), assistant("hi")],
+        usage=[NewUsage(event_id="call_1", input_tokens=3, output_tokens=2)],
+        turn_id=end.turn_id,
+        status=end.status,
+        holds=(),
+        at_us=1,
+        creates=False,
+        step=step(thread, "turn.completed", end=end),
+    )
+
+
+async def test_turn_ends_in_one_transaction(
+    threads: ThreadService, record: DatabaseSessions
+) -> None:
+    made = await threads.create("airline")
+    held = await threads.lease(made.id, holder="a", url=None)
+    await begin(threads, held)
+    await settle(record, held, ending())
+    found = await threads.get(made.id)
+    assert (found.turn_id, found.latest_status, found.message_count) == (None, "completed", 2)
+    assert (found.usage.input_tokens, found.usage.output_tokens) == (3, 2)
+    events = await threads.list_events(made.id, after=0, limit=10)
+    assert [event.kind for event in events] == ["thread.started", "turn.started", "turn.completed"]
+    turn = await threads.get_turn(made.id, "turn_1")
+    assert turn is not None
+    assert (turn.status, turn.started_seq) == ("completed", 2)
+    with pytest.raises(Conflict):
+        await threads.write(made.id, step(held, "turn.completed", end=ending()))
+    await begin(threads, held, "turn_2")
+
+
+async def test_events_of_one_thread_have_no_gaps(threads: ThreadService) -> None:
+    held = [
+        await threads.lease((await threads.create("airline")).id, holder="a", url=None)
+        for _ in range(3)
+    ]
+    steps = [thread for _ in range(20) for thread in held]
+    await together([threads.write(thread.id, step(thread, "item.delta")) for thread in steps])
+    for thread in held:
+        events = await threads.list_events(thread.id, after=0, limit=100)
+        assert [event.seq for event in events] == list(range(1, 22))
+        later = await threads.list_events(thread.id, after=19, limit=1)
+        assert [event.seq for event in later] == [20]
+
+
+async def test_lost_turn_is_found(threads: ThreadService, clock: Clock) -> None:
+    made = await threads.create("airline")
+    held = await threads.lease(made.id, holder="a", url=None)
+    await begin(threads, held)
+    assert await threads.find_lost() == []
+    clock.advance(LEASE_S + 1)
+    assert await threads.find_lost() == [("default", made.id, None)]
+    await threads.lease(made.id, holder="b", url=None)
+    assert await threads.find_lost() == []
+
+
+async def test_thread_is_released(threads: ThreadService) -> None:
+    made = await threads.create("airline")
+    await threads.lease(made.id, holder="a", url=None)
+    await threads.release(made.id, holder="b", fence=1)
+    assert (await threads.get(made.id)).lease is not None
+    await threads.release(made.id, holder="a", fence=1)
+    assert (await threads.get(made.id)).lease is None
+    again = await threads.lease(made.id, holder="b", url=None)
+    assert again.lease is not None
+    assert again.lease.fence == 2
+
+
+async def test_fork_has_the_turns_of_its_messages(
+    threads: ThreadService, record: DatabaseSessions
+) -> None:
+    made = await threads.create("airline", title="Seats")
+    held = await threads.lease(made.id, holder="a", url=None)
+    await begin(threads, held)
+    await settle(record, held, ending())
+    whole = await threads.fork(made.id)
+    assert (whole.parent_id, whole.title, whole.message_count) == (made.id, "Seats", 2)
+    assert [turn.turn_id for turn in await threads.list_turns(whole.id)] == ["turn_1"]
+    assert whole.usage.input_tokens == 0
+    nothing = await threads.fork(made.id, 0)
+    assert (nothing.message_count, await threads.list_turns(nothing.id)) == (0, [])
+    assert (await record.verify(whole.id)).ok
+
+
+async def test_session_goes_on_as_a_thread(
+    threads: ThreadService, record: DatabaseSessions
+) -> None:
+    await record.append_turn("s-1", [user("hello"), assistant("hi")], create=True)
+    thread, source = await threads.resume("s-1", "airline", model="gpt-4o")
+    assert (thread.session_id, thread.message_count, thread.model) == ("s-1", 2, "gpt-4o")
+    assert source.id == "s-1"
+    with pytest.raises(NotFound):
+        await threads.resume("s-2", "airline")
+
+
+async def test_thread_says_something_else_of_itself(threads: ThreadService) -> None:
+    made = await threads.create("airline", title="Seats")
+    held = await threads.lease(made.id, holder="a", url=None)
+
+    changed = replace(held, title=None, archived=True, session_id="s-1", context="{}")
+    await threads.change(changed, step(held, "thread.updated"))
+    found = await threads.get(made.id)
+    assert (found.title, found.archived, found.session_id) == (None, True, "s-1")
+    assert (await threads.list(ThreadQuery())).items == ()
+    (listed,) = (await threads.list(ThreadQuery(archived=True))).items
+    assert listed.id == made.id
+
+
+async def test_thread_is_its_owners(threads: ThreadService) -> None:
+    alice, bob = (
+        acting(threads, Actor("default", who, sees_all=False)) for who in ("alice", "bob")
+    )
+    other = acting(threads, Actor("other", "alice", sees_all=True))
+    made = await alice.create("airline")
+    for stranger in (bob, other):
+        assert (await stranger.list(ThreadQuery())).items == ()
+        for attempt in (
+            stranger.get(made.id),
+            stranger.list_turns(made.id),
+            stranger.list_events(made.id, after=0, limit=1),
+            stranger.lease(made.id, holder="b", url=None),
+            stranger.fork(made.id),
+        ):
+            with pytest.raises(NotFound):
+                await attempt
+    assert [thread.id for thread in (await alice.list(ThreadQuery())).items] == [made.id]
+
+
+async def test_threads_are_listed_page_by_page(threads: ThreadService, clock: Clock) -> None:
+    made = []
+    for _ in range(5):
+        clock.advance(1)
+        made.append((await threads.create("airline")).id)
+    listed, cursor = [], None
+    while True:
+        page = await threads.list(ThreadQuery(limit=2, cursor=cursor))
+        listed += [thread.id for thread in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert listed == made[::-1]
+    found = await threads.list(ThreadQuery(search=made[2][10:].lower()))
+    assert [thread.id for thread in found.items] == [made[2]]
