@@ -324,14 +324,16 @@ class Runtime:
     async def _keep(self, do: Callable[[], Awaitable[None]]) -> None:
         """Do something again and again."""
         while True:
+            await asyncio.sleep(RENEW_S)
             with Guard(self._parts.log, "leases.crashed"):
                 await do()
-            await asyncio.sleep(RENEW_S)
 
     async def _renew(self) -> None:
         """Renew leases, and let go of engines that lost theirs."""
         loop = asyncio.get_running_loop()
         asked_at_s, engines = loop.time(), dict(self._engines)
+        if not engines:
+            return
         try:
             kept = await self.threads(Actor()).renew(
                 [(key, engine.fence) for key, engine in engines.items()], holder=self.holder
