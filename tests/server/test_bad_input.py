@@ -118,6 +118,7 @@ BODIES = {
     "usage": {"event_id": "e"},
     "fork": {},
     "revert": {"to_message_index": 0},
+    "resume-thread": {},
 }
 BELOW_A_SESSION = [
     (endpoint.method, endpoint.path, b"", {})

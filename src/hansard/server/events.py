@@ -25,9 +25,8 @@ async def follow_events(call: Call[bodies.EventsQuery, None]) -> Stream:
 def since(call: Call[Any, Any], asked: int) -> int:
     """Where to go on: a client that reconnects repeats its URL, and adds what it saw last."""
     text = call.headers.get(b"last-event-id")
-    if text is None:
-        check_seq(asked, "since")
-        return asked
-    if not text.isdigit() or len(text) > _DIGITS_MAX:
+    if text is not None and (not text.isdigit() or len(text) > _DIGITS_MAX):
         raise InvalidInput("Last-Event-ID must be the number of an event", code="invalid_header")
-    return int(text)
+    number = asked if text is None else int(text)
+    check_seq(number, "since")
+    return number

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Raw, Struct
 
 from hansard.core.errors import InvalidInput, Unavailable
-from hansard.core.ids import check_strict_id
+from hansard.core.ids import check_id, check_strict_id
 from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX, Session
 from hansard.core.shapes import Time
 from hansard.core.threads import check_prompt
@@ -177,6 +177,7 @@ async def save_thread(call: Call[SaveThreadQuery, SaveThreadBody]) -> Reply:
 
 async def resume_session(call: Call[NoQuery, ResumeBody]) -> Reply:
     """Make a thread that goes on where a session stands."""
+    check_id(call.session_id, "session_id")
     runtime = runtime_of(call)
     agent = call.body.agent or next(iter(runtime.agents))
     if agent not in runtime.agents:

@@ -223,10 +223,13 @@ class _Recital:
             return
         for call, tool in zip(calls, self._line.tools, strict=True):
             yield self._answer_tool(call, await self._result_of(call, tool))
-            yield MessageDone(self.account.messages[-1])
+            if self._desk is not None:
+                yield MessageDone(self.account.messages[-1])
 
-    def _told(self) -> tuple[Event, Event]:
+    def _told(self) -> tuple[Event, ...]:
         """That the last message is whole, and its call counted."""
+        if self._desk is None:
+            return ()
         return CallDone(self.account.calls[-1]), MessageDone(self.account.messages[-1])
 
     async def _result_of(self, call: ToolCalled, tool: ScriptedTool) -> str:
