@@ -12,7 +12,7 @@ from hansard.core.errors import InvalidInput
 from hansard.settings import Declared, Settings
 
 DECLARED = settings.declared()
-SAMPLES = {str: "sample", float: "2.5", bool: "true"}
+SAMPLES = {str: "sample", float: "2.5", bool: "true", dict: "name=value"}
 
 
 def sample(item: Declared) -> str:
@@ -63,7 +63,22 @@ def test_every_setting_is_read_from_environment_and_file(item: Declared, tmp_pat
     remaining = {name: value for name, value in needed.items() if name != item.variable}
     from_file = settings.load(environment=remaining, folder=tmp_path)
     assert read(from_environment, item) == read(from_file, item)
-    assert str(read(from_file, item)).lower() == text
+    expected = {"name": "value"} if item.kind is dict else text
+    assert str(read(from_file, item)).lower() == str(expected)
+
+
+def test_names_with_values_are_a_table_or_text(tmp_path: Path) -> None:
+    write(tmp_path, '[hansard.agents]\nairline = "shop:airline"\nbilling = "shop:billing"\n')
+    from_file = settings.load(environment={}, folder=tmp_path).chat.agents
+    assert from_file == {"airline": "shop:airline", "billing": "shop:billing"}
+    flag = {"agents": "airline=shop:airline, billing=shop:billing"}
+    assert settings.load(flag, environment={}, folder=tmp_path / "none").chat.agents == from_file
+
+
+@pytest.mark.parametrize("text", ["airline", "=shop:airline", "airline=", "a=b,", ","])
+def test_name_without_a_value_is_refused(text: str, tmp_path: Path) -> None:
+    error = refused(flags={"agents": text}, environment={}, folder=tmp_path)
+    assert error.details == {"setting": "agents"}
 
 
 @pytest.mark.parametrize("item", DECLARED, ids=lambda item: item.name)
@@ -141,6 +156,7 @@ def test_wrong_value_is_named_and_not_shown(name: str, value: str, tmp_path: Pat
         "insecure = 1",
         "host = 1",
         'host = ""',
+        "agents = {airline = 1}",
         "retry_deadline_s = nan",
     ],
 )

@@ -119,5 +119,5 @@ def _option(item: Declared, about: str) -> Callable[[Command], Command]:
         return click.option(item.flag, item.name, flag_value=True, default=None, help=described)
     if item.choices:
         return click.option(item.flag, item.name, type=click.Choice(item.choices), help=described)
-    metavar = "TEXT" if item.kind is str else "NUMBER"
+    metavar = "TEXT" if item.kind in {str, dict} else "NUMBER"
     return click.option(item.flag, item.name, metavar=metavar, help=described)

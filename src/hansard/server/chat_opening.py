@@ -33,7 +33,7 @@ async def open_chat(
     """
     settings = context.settings
     chat = settings.chat
-    if agent is None and not (chat.upstream or chat.agent or chat.script):
+    if agent is None and not (chat.upstream or chat.agent or chat.script or chat.agents):
         return None
     book = await asyncio.to_thread(load_builtin)  # before the first turn waits for it
     agent = agent or find_agent(chat, book)
@@ -90,6 +90,8 @@ def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:
         from hansard.runtime.agents.scripted import Scripted
 
         return Scripted.open(settings.script)
+    for name, reference in (settings.agents or {}).items():
+        return load_agent("agents", reference, name)
     return None
 
 

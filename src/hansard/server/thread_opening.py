@@ -29,11 +29,11 @@ async def running(context: Context, chat: Chat | None) -> AsyncIterator[Runtime 
         return
     settings = context.settings
     async with AsyncExitStack() as stack:
-        named = {
-            name: await stack.enter_async_context(agent)
-            for name, agent in _named_agents(settings.chat).items()
-        }
         first = _living(chat.agent, settings.chat)
+        named = {
+            name: await stack.enter_async_context(load_agent("agents", reference, name))
+            for name, reference in _others(first, settings.chat).items()
+        }
         runtime = Runtime(
             context.record,
             {first.name: first, **named},
@@ -48,12 +48,10 @@ def _living(agent: Agent, settings: ChatSettings) -> Agent:
     return agent if settings.upstream is None else ThreadUpstream(agent)
 
 
-def _named_agents(settings: ChatSettings) -> dict[str, Agent]:
-    """Load ``name=module:attribute`` pairs."""
-    agents: dict[str, Agent] = {}
-    for pair in filter(None, (settings.agents or "").split(",")):
-        name, is_named, reference = pair.strip().partition("=")
-        if not is_named or not name:
-            raise refuse("agents", "is a list of name=module:attribute")
-        agents[name] = load_agent("agents", reference, name)
-    return agents
+def _others(first: Agent, settings: ChatSettings) -> dict[str, str]:
+    """The agents of the settings beside the first, which may be one of them."""
+    others = dict(settings.agents or {})
+    if first.name in others and (settings.upstream or settings.agent or settings.script):
+        raise refuse("agents", f"may not name another {first.name!r}: that is who answers the chat")
+    others.pop(first.name, None)
+    return others

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from types import NoneType
@@ -31,7 +31,13 @@ _BOOLEANS: Final = {
 }
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
-_NOUNS: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_NOUNS: Final = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "names with values",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class Declared:
 
     Attributes:
         section: Field of ``Settings`` that it belongs to.
-        kind: ``str``, ``int``, ``float`` or ``bool``.
+        kind: ``str``, ``int``, ``float``, ``bool``, or ``dict``: texts by their names.
         choices: The values allowed, if they are listed.
     """
 
@@ -130,7 +136,7 @@ def _declared(section: str, item: Field[Any], hint: Any) -> Declared:
     return Declared(
         name=item.name,
         section=section,
-        kind=str if listed else kinds[0],
+        kind=str if listed else get_origin(kinds[0]) or kinds[0],
         choices=tuple(kinds) if listed else (),
         default=item.default,
         about=about,
@@ -179,8 +185,9 @@ def _convert(item: Declared, value: object, source: str) -> object:
         typed = float(typed)
     if type(typed) is not item.kind:
         raise refuse(item.name, f"must be {_NOUNS[item.kind]} (in {source})")
-    if isinstance(typed, str) and not (typed and typed.isprintable()):
-        raise refuse(item.name, f"must be text in one line (in {source})")
+    for text in _texts(typed):
+        if not (isinstance(text, str) and text and text.isprintable()):
+            raise refuse(item.name, f"must be text in one line (in {source})")
     if item.choices and typed not in item.choices:
         raise refuse(item.name, f"must be one of {', '.join(item.choices)} (in {source})")
     least, most = item.about.least, item.about.most
@@ -189,8 +196,18 @@ def _convert(item: Declared, value: object, source: str) -> object:
     return typed
 
 
-def _from_text(kind: type, text: str) -> str | float | None:
+def _texts(value: object) -> Iterable[object]:
+    """The texts that a value consists of."""
+    if isinstance(value, dict):
+        return (*value, *value.values())
+    return (value,) if isinstance(value, str) else ()
+
+
+def _from_text(kind: type, text: str) -> object:
     """Read a value that was written as text; None if it cannot be."""
+    if kind is dict:
+        pairs = [pair.strip().partition("=") for pair in text.split(",")]
+        return {name: value for name, _, value in pairs}
     if kind is bool:
         return _BOOLEANS.get(text.lower())
     if kind is int:

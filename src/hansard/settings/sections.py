@@ -162,9 +162,10 @@ class ChatSettings:
         str | None, About("A pydantic-ai agent that answers, as `module:attribute`.")
     ] = None
     agents: Annotated[
-        str | None,
+        dict[str, str] | None,
         About(
-            "More pydantic-ai agents, for threads, as `name=module:attribute`, parted by commas."
+            "Agents of pydantic-ai for threads: a table in the file, or `name=module:attribute` "
+            "parted by commas. The first answers chat requests if nothing else does."
         ),
     ] = None
     script: Annotated[
