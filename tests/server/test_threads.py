@@ -281,6 +281,35 @@ async def test_other_server_sends_requests_on_and_streams(serve: Serve) -> None:
         assert told[-1]["payload"]["turn"]["status"] == "completed"
 
 
+@pytest.mark.parametrize("path", ["/v1/approvals/{}", "/v1/threads/{thread_id}/approvals/{}"])
+async def test_any_server_shows_what_is_open_and_passes_decisions_on(
+    serve: Serve, path: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        holder, other = [
+            await stack.enter_async_context(httpx.AsyncClient(base_url=serve(), timeout=30))
+            for _ in range(2)
+        ]
+        thread_id = await new_thread(holder)
+        await take_turn(holder, thread_id)
+        begun = await holder.post(f"/v1/threads/{thread_id}/turns", json={"prompt": "book it"})
+        after = begun.json()["thread"]["latest_seq"]
+        asked = (await events(other, thread_id, "approval.required", since_seq=after))[-1]
+        shown = [(await api.get(f"/v1/threads/{thread_id}")).json() for api in (holder, other)]
+        assert shown[0] == shown[1]
+        assert shown[1]["pending_approvals"] == [asked["payload"]]
+        assert shown[1]["latest_seq"] == asked["seq"]
+        decide = path.format(asked["payload"]["id"], thread_id=thread_id)
+        assert (await other.post(decide, json={"decision": "allow"})).json()["delivered"]
+        await events(other, thread_id, "turn.completed", since_seq=after)
+        again = await other.post(decide, json={"decision": "allow"})
+        assert (again.status_code, again.json()["error"]["code"]) == (404, "approval_not_found")
+        shown = [(await api.get(f"/v1/threads/{thread_id}")).json() for api in (holder, other)]
+        assert [detail["pending_approvals"] for detail in shown] == [[], []]
+        unknown = await other.post("/v1/approvals/appr_1", json={"decision": "allow"})
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "approval_not_found")
+
+
 async def test_server_without_an_agent_has_no_threads(record_url: str) -> None:
     async with application(record_url) as app, client_of(app) as api:
         refused = await api.post("/v1/threads", json={})

@@ -14,9 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hansard.core.threads import ThreadEvent
+from hansard.core.threads import REQUESTED, SETTLED, ThreadEvent
 
 UNANSWERED: Final = "the call was interrupted"
+
+_SETTLES: Final = frozenset(SETTLED.values())
+_ASKS: Final = {event: kind for kind, event in REQUESTED.items()}
 
 Item = dict[str, Any]
 Body = Mapping[str, Any]
@@ -112,11 +115,17 @@ class Folded:
         items: By id, in the order in which they began.
         messages: Those that are whole.
         usage: Of the model calls that were answered.
+        waits: What nobody has answered yet, with its kind, by id.
     """
 
     items: dict[str, Item] = field(default_factory=dict)
     messages: list[dict[str, Any]] = field(default_factory=list)
     usage: list[dict[str, Any]] = field(default_factory=list)
+    waits: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+
+    def open_waits(self, kind: str) -> list[dict[str, Any]]:
+        """What readers were told of the approvals, questions or calls that are open."""
+        return [told for each, told in self.waits.values() if each == kind]
 
     def unfinished(self) -> dict[str, Any] | None:
         """The message that was being said when the events end; None if none was."""
@@ -148,6 +157,10 @@ def fold(events: Iterable[ThreadEvent], into: Folded | None = None) -> Folded:
                 folded.messages.append(payload["message"])
             case "usage.recorded":
                 folded.usage.append(payload["call"])
+            case kind if kind in _ASKS:
+                folded.waits[payload["id"]] = (_ASKS[kind], payload)
+            case kind if kind in _SETTLES:
+                folded.waits.pop(payload["id"], None)
             case _:
                 pass
     return folded

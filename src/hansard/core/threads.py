@@ -55,7 +55,20 @@ ITEM_KINDS: Final = (
     "error",
 )
 
+REQUESTED: Final = {
+    "approval": "approval.required",
+    "user_input": "user_input.required",
+    "tool_call": "tool_call.requested",
+}
+"""What an agent may wait for, and the event that tells of it."""
+SETTLED: Final = {
+    "approval": "approval.decided",
+    "user_input": "user_input.answered",
+    "tool_call": "tool_call.resolved",
+}
+
 _THREAD_ID: Final = re.compile("thr_[0-9A-Z]{26}")
+_APPROVAL_ID: Final = re.compile("appr_([0-9A-Z]{26})_[0-9A-Z]{26}")
 
 
 class NewEvent(Struct, frozen=True):
@@ -235,6 +248,21 @@ class ThreadQuery:
 def make_thread_id(now_us: int) -> str:
     """Make the id of a thread and of its journal."""
     return "thr_" + make_ulid(now_us, NOISE)
+
+
+def make_approval_id(thread_id: str, now_us: int) -> str:
+    """Make the id of an approval, which names its thread: whoever has it finds that."""
+    return f"appr_{thread_id.removeprefix('thr_')}_{make_ulid(now_us, NOISE)}"
+
+
+def thread_of_approval(approval_id: str) -> str | None:
+    """Return the thread that an approval is of; None if that is no approval's id.
+
+    >>> thread_of_approval(make_approval_id("thr_01J00000000000000000000000", 0))
+    'thr_01J00000000000000000000000'
+    """
+    match = _APPROVAL_ID.fullmatch(approval_id)
+    return None if match is None else f"thr_{match[1]}"
 
 
 def is_thread_id(value: object) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from hansard.core.errors import InvalidInput, LimitReached, NotFound
 from hansard.core.ids import NOISE, make_ulid
+from hansard.core.threads import REQUESTED, SETTLED, make_approval_id
 from hansard.runtime.agents.protocol import ToolCalled
 from hansard.runtime.log import Log
 from hansard.runtime.turn_records import clean_text
@@ -22,16 +23,6 @@ from hansard.runtime.turn_records import clean_text
 WAITING_MAX: Final = 128  # of one turn
 DECISIONS: Final = ("allow", "deny")
 UNANSWERED: Final = "nobody answered in time"
-REQUESTED: Final = {
-    "approval": "approval.required",
-    "user_input": "user_input.required",
-    "tool_call": "tool_call.requested",
-}
-SETTLED: Final = {
-    "approval": "approval.decided",
-    "user_input": "user_input.answered",
-    "tool_call": "tool_call.resolved",
-}
 
 
 @dataclass(slots=True)
@@ -40,13 +31,11 @@ class Wait:
 
     Attributes:
         kind: ``approval``, ``user_input`` or ``tool_call``.
-        told: What a reader is told of it.
         answer: Settled once.
     """
 
     id: str
     kind: str
-    told: dict[str, Any]
     answer: asyncio.Future[Any]
 
 
@@ -64,6 +53,7 @@ class TurnDesk:
     def __init__(
         self,
         log: Log,
+        thread_id: str,
         turn_id: str,
         *,
         clock: Callable[[], int],
@@ -72,6 +62,7 @@ class TurnDesk:
         remember: Callable[[], None],
     ) -> None:
         self._log = log
+        self._thread_id = thread_id
         self._turn_id = turn_id
         self._clock = clock
         self._wait_s = wait_s
@@ -81,20 +72,12 @@ class TurnDesk:
         self._waits: dict[str, Wait] = {}
         self._steered: list[str] = []
 
-    @property
-    def open_waits(self) -> list[Wait]:
-        """What nobody has answered yet."""
-        return list(self._waits.values())
-
-    def has(self, wait_id: str) -> bool:
-        """Tell whether a question is open here."""
-        return wait_id in self._waits
-
     async def approve(self, call: ToolCalled) -> bool:
         """Ask whether a tool may be called."""
         if self._allows_all:
             return True
-        decision: str | None = await self._wait("approval", call, f"appr_{self._new_id()}")
+        approval_id = make_approval_id(self._thread_id, self._clock())
+        decision: str | None = await self._wait("approval", call, approval_id)
         return decision == "allow"
 
     async def run_tool(self, call: ToolCalled) -> str:
@@ -163,7 +146,7 @@ class TurnDesk:
             "tool_call_id": call.call_id,
         }
         loop = asyncio.get_running_loop()
-        wait = self._waits[wait_id] = Wait(wait_id, kind, told, loop.create_future())
+        wait = self._waits[wait_id] = Wait(wait_id, kind, loop.create_future())
         self._log.put(REQUESTED[kind], told, turn_id=self._turn_id)
         try:
             await asyncio.wait([wait.answer], timeout=self._wait_s)

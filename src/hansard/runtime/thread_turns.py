@@ -115,6 +115,7 @@ class RunningTurn:
         self.steer_count = 0
         self.desk = TurnDesk(
             log,
+            thread_id,
             plan.turn_id,
             clock=record.clock,
             wait_s=parts.wait_s,

@@ -34,7 +34,6 @@ from hansard.core.threads import (
 )
 from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import Agent
-from hansard.runtime.desks import TurnDesk
 from hansard.runtime.engine import Engine
 from hansard.runtime.feeds import Feeds
 from hansard.runtime.journals import read_journal
@@ -132,21 +131,6 @@ class Runtime:
     def threads(self, actor: Actor) -> ThreadService:
         """The threads of the record, on behalf of somebody."""
         return ThreadService(self._record.runner, actor=actor, clock=self._record.clock)
-
-    def find(self, actor: Actor, thread_id: str) -> Engine | None:
-        """Return an engine that is loaded here."""
-        engine = self._engines.get((actor.tenant_id, thread_id))
-        return engine if engine is not None and actor.may_see(engine.thread.owner) else None
-
-    def desks(self, actor: Actor) -> list[TurnDesk]:
-        """The desks of turns that run here, as far as somebody reaches."""
-        return [
-            engine.turn.desk
-            for (tenant_id, _), engine in self._engines.items()
-            if tenant_id == actor.tenant_id
-            and actor.may_see(engine.thread.owner)
-            and engine.turn is not None
-        ]
 
     async def fold(self, actor: Actor, thread: Thread, turn: ThreadTurn) -> Folded:
         """Make of the events of a running turn what they say, as far as the thread was read."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from hansard.core.errors import InvalidInput, NotFound
-from hansard.core.threads import ThreadTurn
-from hansard.runtime.desks import DECISIONS, TurnDesk
+from hansard.core.threads import ThreadTurn, thread_of_approval
+from hansard.runtime.desks import DECISIONS
 from hansard.runtime.engine import Engine
 from hansard.runtime.operations import Change, Compact, Interrupt, SendMessage, Steer
 from hansard.server.bodies import NoQuery
@@ -141,28 +141,26 @@ async def interrupt_turn(call: Call[NoQuery, None]) -> Reply:
 
 async def decide(call: Call[NoQuery, DecisionBody]) -> Reply:
     """Say whether a tool may be called."""
-    desk = await _desk(call)
-    approval_id, body = call.params["approval_id"], call.body
-    desk.decide(approval_id, body.decision, remember=body.remember)
-    return Reply(to_json(DecisionAnswer(approval_id, body.decision)))
+    return _decide(call, await engine_of(call))
 
 
 async def decide_anywhere(call: Call[NoQuery, DecisionBody]) -> Reply:
     """Say whether a tool may be called, by the approval alone."""
-    approval_id, body = call.params["approval_id"], call.body
-    for desk in runtime_of(call).desks(call.record.actor):
-        if desk.has(approval_id):
-            desk.decide(approval_id, body.decision, remember=body.remember)
-            return Reply(to_json(DecisionAnswer(approval_id, body.decision)))
-    raise NotFound(f"no open approval {approval_id!r}", code="approval_not_found")
+    runtime, approval_id = runtime_of(call), call.params["approval_id"]
+    thread_id = thread_of_approval(approval_id)
+    if thread_id is None:
+        raise NotFound(f"no open approval {approval_id!r}", code="approval_not_found")
+    return _decide(call, await runtime.engine(call.record.actor, thread_id))
 
 
 async def answer_input(call: Call[NoQuery, InputBody]) -> Reply:
     """Answer an agent's question."""
-    desk, input_id = await _desk(call), call.params["input_id"]
+    engine, input_id = await engine_of(call), call.params["input_id"]
     if not call.body.answers:
         raise InvalidInput("there is no answer", code="invalid_field", field="answers")
-    desk.answer(input_id, to_json(call.body.answers).decode())
+    if engine.turn is None:
+        raise NotFound("no turn is under way", code="user_input_not_found")
+    engine.turn.desk.answer(input_id, to_json(call.body.answers).decode())
     return Reply(to_json(InputDelivered(input_id)))
 
 
@@ -185,11 +183,12 @@ async def begun(call: Call[Any, Any], engine: Engine, turn_id: str) -> TurnStart
     return TurnStarted(ThreadAnswer.of(thread), ThreadTurnRow.of(thread.id, turn))
 
 
-async def _desk(call: Call[Any, Any]) -> TurnDesk:
-    engine = await engine_of(call)
+def _decide(call: Call[NoQuery, DecisionBody], engine: Engine) -> Reply:
+    approval_id, body = call.params["approval_id"], call.body
     if engine.turn is None:
         raise NotFound("no turn is under way", code="approval_not_found")
-    return engine.turn.desk
+    engine.turn.desk.decide(approval_id, body.decision, remember=body.remember)
+    return Reply(to_json(DecisionAnswer(approval_id, body.decision)))
 
 
 async def _turn(call: Call[Any, Any], turn_id: str) -> ThreadTurn:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from msgspec import UNSET, Meta, Raw
 
 from hansard.core.errors import InvalidInput, NotFound
-from hansard.core.items import Item, list_items
+from hansard.core.items import Folded, Item, list_items
 from hansard.core.sessions import NAME_LENGTH_MAX, SYSTEM_PROMPT_LENGTH_MAX, check_changes
 from hansard.core.strict_json import check_optional_text
 from hansard.core.threads import REPLAY_MAX, Thread, ThreadQuery, ThreadTurn
@@ -86,21 +86,18 @@ async def summarize_threads(call: Call[ThreadsQuery, None]) -> Reply:
 
 async def get_thread(call: Call[NoQuery, None]) -> Reply:
     """Return a thread with its latest turns and what they consist of."""
-    runtime, threads = runtime_of(call), threads_of(call)
-    thread_id = call.params["thread_id"]
+    threads, thread_id = threads_of(call), call.params["thread_id"]
     thread = await threads.get(thread_id)
     turns = await threads.list_turns(thread_id, limit=TURNS_SHOWN)
-    engine = runtime.find(call.record.actor, thread_id)
-    waits = [] if engine is None or engine.turn is None else engine.turn.desk.open_waits
-    items = await _items(call, thread, turns)
+    items, running = await _items(call, thread, turns)
     detail = ThreadDetail(
         thread=ThreadAnswer.of(thread),
         turns=[ThreadTurnRow.of(thread_id, turn) for turn in reversed(turns)],
         items=items,
         latest_seq=thread.seq,
-        pending_approvals=[wait.told for wait in waits if wait.kind == "approval"],
-        pending_user_inputs=[wait.told for wait in waits if wait.kind == "user_input"],
-        pending_dynamic_tool_calls=[wait.told for wait in waits if wait.kind == "tool_call"],
+        pending_approvals=running.open_waits("approval"),
+        pending_user_inputs=running.open_waits("user_input"),
+        pending_dynamic_tool_calls=running.open_waits("tool_call"),
     )
     return Reply(to_json(detail))
 
@@ -190,20 +187,23 @@ def _query(call: Call[ThreadsQuery, None]) -> ThreadQuery:
     )
 
 
-async def _items(call: Call[Any, Any], thread: Thread, turns: Sequence[ThreadTurn]) -> list[Item]:
+async def _items(
+    call: Call[Any, Any], thread: Thread, turns: Sequence[ThreadTurn]
+) -> tuple[list[Item], Folded]:
     """What the turns consist of: by the journal, and by its events what runs still."""
     items: list[Item] = []
+    running = Folded()
     first = min((turn.message_index for turn in turns), default=0)
     by_turn: dict[str, list[Mapping[str, Any]]] = {}
     async for message in call.record.messages(thread.id, after=first - 1):
         by_turn.setdefault(message.turn_id or "", []).append(message.body)
     for turn in reversed(turns):
         if turn.turn_id == thread.turn_id:
-            folded = await runtime_of(call).fold(call.record.actor, thread, turn)
-            items += folded.items.values()
+            running = await runtime_of(call).fold(call.record.actor, thread, turn)
+            items += running.items.values()
         else:
             items += list_items(turn.turn_id, by_turn.get(turn.turn_id, []))
-    return items
+    return items, running
 
 
 _THREAD: Final = "/v1/threads/{thread_id}"
