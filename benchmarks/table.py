@@ -22,6 +22,7 @@ from benchmarks import (
     pricing,
     reports,
     rivals,
+    threads,
 )
 from benchmarks.bench import QUICK, Amounts, Bench, Measure, Row
 from benchmarks.machine import describe
@@ -36,6 +37,7 @@ GROUPS: Mapping[str, Measure] = {
     "http": http_cost.rows,
     "list": listing.rows,
     "chat": chat.rows,
+    "threads": threads.rows,
     "budgets": budgets.rows,
     "pricing": pricing.rows,
     "reports": reports.rows,
