@@ -18,8 +18,9 @@ from hansard.core.items import list_items
 from hansard.core.threads import ThreadEvent
 from hansard.runtime.agents.scripted import Line, Scripted, ScriptedTool
 from hansard.runtime.engine import Engine
+from hansard.runtime.leases import HeldElsewhere
 from hansard.runtime.operations import GetSnapshot, Interrupt, SendMessage, Steer
-from hansard.runtime.threads import HeldElsewhere, Runtime
+from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
 from tests.ledgers import Clock
 from tests.runtime.chats import chatting

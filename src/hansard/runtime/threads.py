@@ -11,22 +11,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from platform import node
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from hansard.core.actors import Actor
 from hansard.core.errors import Conflict, InvalidInput, Unavailable
-from hansard.core.ids import NOISE, make_ulid
 from hansard.core.items import Folded
 from hansard.core.sessions import SaveReceipt, Session
 from hansard.core.threads import (
     LEASE_US,
-    Lease,
     Thread,
     ThreadQuery,
     ThreadTurn,
@@ -37,6 +33,7 @@ from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.engine import Engine
 from hansard.runtime.feeds import Feeds
 from hansard.runtime.journals import read_journal
+from hansard.runtime.leases import HeldElsewhere, Leases
 from hansard.runtime.operations import GetSnapshot, Shutdown, Snapshot
 from hansard.runtime.recovery import read_turn, recover
 from hansard.runtime.thread_turns import TurnParts
@@ -44,22 +41,9 @@ from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import ThreadService
 
 ENGINES_MAX: Final = 256  # that are loaded; more only while all of them run turns
-RENEW_S: Final = 5.0
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-MARGIN_S: Final = 2.0  # before a lease ends, its holder acts as if it had
 
 Key = tuple[str, str]
 Body = dict[str, Any]
-
-
-class HeldElsewhere(Unavailable):
-    """Another server holds the thread; ``url`` is where it answers, if it says so."""
-
-    def __init__(self, thread_id: str, url: str | None) -> None:
-        super().__init__(
-            "another server holds the thread", code="thread_elsewhere", thread_id=thread_id
-        )
-        self.url = url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +62,12 @@ class Runtime:
     Args:
         record: An open record.
         agents: By their names in threads.
-        url: Where other servers reach this one; may be set later.
+        url: Where other servers reach this one.
         engines_max: How many stay loaded.
+        lease_s: How long a thread is this server's without a word from it.
+
+    Attributes:
+        leases: Those that this server has.
     """
 
     def __init__(
@@ -90,13 +78,13 @@ class Runtime:
         *,
         url: str | None = None,
         engines_max: int = ENGINES_MAX,
+        lease_s: float = LEASE_US / 1_000_000,
     ) -> None:
         self.agents = agents
         self.feeds = Feeds()
-        self.holder = f"{node()}/{make_ulid(record.clock(), NOISE)}"
+        self.leases = Leases(record.clock(), url, lease_s)
         self._record = record
         self._parts = parts
-        self.url = url
         self._engines_max = engines_max
         self._engines: dict[Key, Engine] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
@@ -234,15 +222,10 @@ class Runtime:
         agent = self.agents.get(agent_name)
         if agent is None:
             raise Conflict("no agent of that name is here", code="agent_unknown", agent=agent_name)
-        taken_at_s = asyncio.get_running_loop().time()
-        thread = await asked.lease(thread_id, holder=self.holder, url=self.url)
-        assert thread.lease is not None
-        if thread.lease.holder != self.holder:
-            raise HeldElsewhere(thread_id, self._reachable(thread.lease))
-        async with self._releasing(asked, thread.lease.fence, thread_id):
-            return await self._start(actor, agent, thread, taken_at_s)
+        async with self.leases.taken(asked, thread_id) as (thread, until_s):
+            return await self._start(actor, agent, thread, until_s)
 
-    async def _start(self, actor: Actor, agent: Agent, thread: Thread, taken_at_s: float) -> Engine:
+    async def _start(self, actor: Actor, agent: Agent, thread: Thread, until_s: float) -> Engine:
         """Begin an engine for a thread that is leased."""
         thread_id = thread.id
         owner = Actor(actor.tenant_id, thread.owner, sees_all=actor.sees_all)
@@ -262,7 +245,7 @@ class Runtime:
             messages,
             feed,
             agent=agent,
-            lease_until_s=taken_at_s + LEASE_US / 1_000_000 - MARGIN_S,
+            lease_until_s=until_s,
         )
         self._engines[key] = engine
         self._running[key] = self._group.create_task(self._run(key, engine))
@@ -279,14 +262,8 @@ class Runtime:
         self.feeds.leave(key)
         with Guard(self._parts.log, "engine.unreleased", thread_id=key[1]):
             threads = self.threads(Actor(key[0], engine.thread.owner))
-            await threads.release(key[1], holder=self.holder, fence=engine.fence)
+            await self.leases.release(threads, key[1], engine.fence)
         del self._running[key]
-
-    def _reachable(self, lease: Lease) -> str | None:
-        """Where a holder answers; an address of its own machine means something only there."""
-        is_near = lease.holder.partition("/")[0] == self.holder.partition("/")[0]
-        host = urlsplit(lease.url or "").hostname
-        return lease.url if is_near or host not in LOOPBACK else None
 
     def _make_room(self, fresh: Key) -> None:
         idle = sorted(
@@ -308,28 +285,19 @@ class Runtime:
     async def _keep(self, do: Callable[[], Awaitable[None]]) -> None:
         """Do something again and again."""
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self.leases.renew_s)
             with Guard(self._parts.log, "leases.crashed"):
                 await do()
 
     async def _renew(self) -> None:
         """Renew leases, and let go of engines that lost theirs."""
-        loop = asyncio.get_running_loop()
-        asked_at_s, engines = loop.time(), dict(self._engines)
+        engines = dict(self._engines)
         if not engines:
             return
-        try:
-            kept = await self.threads(Actor()).renew(
-                [(key, engine.fence) for key, engine in engines.items()], holder=self.holder
-            )
-        except Unavailable:
-            kept = set()
-        else:
-            for key in engines.keys() - kept:
-                engines[key].lease_until_s = 0.0
+        fences = {key: engine.fence for key, engine in engines.items()}
+        until_s = await self.leases.renew(self.threads(Actor()), fences)
         for key, engine in engines.items():
-            if key in kept:
-                engine.lease_until_s = asked_at_s + LEASE_US / 1_000_000 - MARGIN_S
+            engine.lease_until_s = until_s.get(key, engine.lease_until_s)
             if not engine.holds_lease() and self._engines.get(key) is engine:
                 self._let_go(key)
 
@@ -341,31 +309,16 @@ class Runtime:
 
     async def _recover(self, actor: Actor, thread_id: str) -> None:
         """End the turn of a thread that nobody holds any more."""
-        key = (actor.tenant_id, thread_id)
-        record, threads = self._record.acting_as(actor), self.threads(actor)
-        lock = self._loading.setdefault(key, asyncio.Lock())
-        async with lock:
+        key, threads = (actor.tenant_id, thread_id), self.threads(actor)
+        async with self._loading.setdefault(key, asyncio.Lock()):
             if key in self._running:
                 return
-            thread = await threads.lease(thread_id, holder=self.holder, url=self.url)
-            if thread.lease is None or thread.lease.holder != self.holder:
-                return
-            try:
-                if thread.turn_id is not None:
-                    await recover(record, threads, thread)
-            finally:
-                await threads.release(thread_id, holder=self.holder, fence=thread.lease.fence)
-
-    @asynccontextmanager
-    async def _releasing(
-        self, threads: ThreadService, fence: int, thread_id: str
-    ) -> AsyncGenerator[None]:
-        """Let go of a thread if what it was leased for goes wrong."""
-        try:
-            yield
-        except BaseException:
-            await threads.release(thread_id, holder=self.holder, fence=fence)
-            raise
+            with suppress(HeldElsewhere):  # somebody else has seen it too
+                async with self.leases.taken(threads, thread_id) as (thread, _):
+                    if thread.turn_id is not None:
+                        await recover(self._record.acting_as(actor), threads, thread)
+                    assert thread.lease is not None
+                    await self.leases.release(threads, thread_id, thread.lease.fence)
 
     async def _stop(self) -> None:
         for key, engine in list(self._engines.items()):

@@ -13,7 +13,7 @@ import httpx
 from starlette.types import Scope
 
 from hansard.core.errors import Unavailable
-from hansard.runtime.threads import HeldElsewhere
+from hansard.runtime.leases import HeldElsewhere
 from hansard.server.calls import Reply
 
 FORWARDED: Final = b"x-hansard-forwarded"

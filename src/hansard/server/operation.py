@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
-from hansard.runtime.threads import HeldElsewhere
+from hansard.runtime.leases import HeldElsewhere
 from hansard.server.auth import check_local, check_single
 from hansard.server.calls import Call, Later, Stream
 from hansard.server.context import LARGE_ANSWER_BYTES, Context

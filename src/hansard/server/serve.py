@@ -116,8 +116,8 @@ class DrainingServer(uvicorn.Server):
                 url = f"http://{host}:{port}"
                 self._context.log.info("server.listening", url=url)
                 runtime = self._context.runtime
-                if runtime is not None and runtime.url is None and host not in UNSPECIFIED:
-                    runtime.url = url
+                if runtime is not None and host not in UNSPECIFIED:
+                    runtime.leases.url = runtime.leases.url or url
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, finish what is under way, close the record."""

@@ -39,6 +39,7 @@ async def running(context: Context, chat: Chat | None) -> AsyncIterator[Runtime 
             {first.name: first, **named},
             chat.turn_parts(ANSWER_S),
             url=settings.server.public_url,
+            lease_s=settings.server.lease_s,
         )
         yield await stack.enter_async_context(runtime)
 

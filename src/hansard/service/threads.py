@@ -69,7 +69,9 @@ class ThreadService(ThreadCopies):
             lambda tx: threads.list_events(tx, self.actor, thread_id, after=after, limit=limit),
         )
 
-    async def lease(self, thread_id: str, *, holder: str, url: str | None) -> Thread:
+    async def lease(
+        self, thread_id: str, *, holder: str, url: str | None, lease_us: int = LEASE_US
+    ) -> Thread:
         """Take the lease for a server, unless another has it; the thread says who has it then."""
         check_thread_id(thread_id)
         now_us = self.clock()
@@ -81,14 +83,16 @@ class ThreadService(ThreadCopies):
                 holder=holder,
                 url=url,
                 now_us=now_us,
-                until_us=now_us + LEASE_US,
+                until_us=now_us + lease_us,
             ),
             key=(self.actor.tenant_id, thread_id),
         )
 
-    async def renew(self, leases: Iterable[Leased], *, holder: str) -> set[Key]:
+    async def renew(
+        self, leases: Iterable[Leased], *, holder: str, lease_us: int = LEASE_US
+    ) -> set[Key]:
         """Renew leases of any tenants; return the threads that are still held."""
-        until_us, given = self.clock() + LEASE_US, sorted(leases)
+        until_us, given = self.clock() + lease_us, sorted(leases)
         return await self.runner.write(
             lambda tx: threads.renew(tx, given, holder=holder, until_us=until_us)
         )

@@ -69,6 +69,14 @@ class ServerSettings:
         str | None,
         About("Where other servers of the same record reach this one; by its address, if not set."),
     ] = None
+    lease_s: Annotated[
+        float,
+        About(
+            "After how long without a word from this server others take its threads over.",
+            least=1,
+            most=3_600,
+        ),
+    ] = 15.0
     max_connections: Annotated[
         int,
         About(
