@@ -49,6 +49,7 @@ async def begin(threads: ThreadService, thread: Thread, turn_id: str = "turn_1")
         turn_id=turn_id,
         kind="message",
         prompt="hello",
+        settings="{}",
         message_index=0,
     )
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 
 from hansard.core.errors import Conflict, LimitReached, Unavailable
+from hansard.core.thread_edits import update
 from hansard.runtime.agents.protocol import Completed, Event, MessageDone, Request, Text
 from hansard.runtime.agents.scripted import Line
 from hansard.runtime.engine import MAILBOX_MAX
@@ -97,7 +98,7 @@ async def test_summary_stands_for_what_was_said_until_that_is_undone(
     snapshot = await engine.ask(GetSnapshot())
     assert snapshot.messages == await runs.journal(engine)
     assert len(snapshot.messages) == 4
-    await engine.ask(Change(fields={"context": None}))
+    await engine.ask(Change(edit=update({"context": None})))
     await runs.send(engine, "third")
     assert agent.asked[-1] == [*snapshot.messages, user("third")]
     assert (await runs.threads.get(engine.thread.id)).context is None

@@ -14,6 +14,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
 from hansard.core.items import list_items
+from hansard.runtime.agents.protocol import DENIED
 from hansard.runtime.agents.protocol import Agent as ThreadAgent
 from hansard.runtime.agents.pydantic_ai import PydanticAgent
 from hansard.runtime.agents.upstream import Upstream
@@ -146,7 +147,7 @@ async def test_tool_that_is_denied_is_told_to_the_model(
     engine.turn.desk.decide(told["id"], "deny")
     await engine.wait_for_turn()
     (result,) = [each for each in await runs.journal(engine) if each["role"] == "tool"]
-    assert "denied" in result["content"]
+    assert result["content"] == DENIED
 
 
 CALL = {"index": 0, "id": "w1", "type": "function"}

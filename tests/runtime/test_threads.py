@@ -136,7 +136,7 @@ async def test_snapshot_is_what_the_record_says(
         stack, record, tmp_path, Line(text="found", reasoning="let me see", tools=[TOOL, asking])
     )
     engine = await runs.new()
-    await engine.ask(SendMessage(prompt="find a seat", allows_all=True))
+    await engine.ask(SendMessage(prompt="find a seat", settings={"auto_approve": True}))
     await engine.wait_for_turn()
     snapshot = await engine.ask(GetSnapshot())
     assert snapshot.messages == await runs.journal(engine)
@@ -256,7 +256,7 @@ async def test_nobody_who_allows_is_a_denial(
     runs = await running(stack, record, tmp_path, line, wait_s=0.0)
     engine = await runs.new()
     await runs.send(engine)
-    assert "not allowed" in (await runs.journal(engine))[2]["content"]
+    assert (await runs.journal(engine))[2]["content"] == "nobody answered in time"
     decided = await runs.seen(engine, "approval.decided")
     assert (decided["decision"], decided["timeout"]) == ("deny", True)
 

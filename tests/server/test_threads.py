@@ -115,8 +115,11 @@ async def test_thread_is_changed_and_archived(api: httpx.AsyncClient) -> None:
     for query in ({"include_archived": True}, {"archived_only": True}):
         (row,) = (await api.get("/v1/threads", params=query)).json()
         assert row["id"] == thread_id
-    for nothing in ({}, {"model": ""}, {"mode": "agent"}, {"archived": 1}):
-        assert (await api.patch(path, json=nothing)).status_code == 422
+    for nothing, code in (({}, "nothing_to_change"), ({"model": ""}, "blank_model")):
+        refused = await api.patch(path, json=nothing)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
+    for odd in ({"branch": "main"}, {"archived": 1}):
+        assert (await api.patch(path, json=odd)).status_code == 422
     assert (await api.patch("/v1/threads/thr_no", json={"title": "x"})).status_code == 404
 
 

@@ -15,8 +15,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from hansard.core.errors import Conflict, InvalidInput, NotFound
+from hansard.core.goals import Goal
 from hansard.core.ids import NOISE, check_id, make_ulid
 from hansard.core.paging import check_limit
+from hansard.core.thread_settings import ThreadSettings
 from hansard.core.usage import UsageTotals
 
 LEASE_US: Final = 15_000_000  # after which a server that renews nothing has lost its threads
@@ -45,6 +47,8 @@ EVENT_KINDS: Final = (
     "tool_call.requested",
     "tool_call.resolved",
     "usage.recorded",
+    "thread_goal_updated",
+    "thread_goal_cleared",
 )
 ITEM_KINDS: Final = (
     "user_message",
@@ -140,6 +144,7 @@ class Thread:
         turn_id: Of the turn that is under way.
         context: What stands for the beginning of the history, as JSON; None: all of it counts.
         carried: What the session had used that it goes on with, as JSON.
+        settings: How its agent is to work.
         lease: None if nobody holds it.
         message_count: Of the journal, as ``usage`` is.
     """
@@ -160,6 +165,8 @@ class Thread:
     latest_status: str | None
     context: str | None
     carried: str | None
+    settings: ThreadSettings
+    goal: Goal | None
     lease: Lease | None
     message_count: int
     usage: UsageTotals
@@ -195,6 +202,7 @@ class ThreadTurn:
     Attributes:
         number: From 1, in the order of their beginnings.
         prompt: How it begins.
+        settings: How its agent was to work, as JSON.
         error: A code and a message, as JSON.
         usage: Sums of its model calls, as JSON; None while it runs.
         started_seq: Number of its first event; 0 if that is another thread's.
@@ -206,6 +214,7 @@ class ThreadTurn:
     kind: str
     status: str
     prompt: str
+    settings: str
     error: str | None
     usage: str | None
     steer_count: int

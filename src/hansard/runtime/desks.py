@@ -13,16 +13,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from hansard.core.errors import InvalidInput, LimitReached, NotFound
 from hansard.core.ids import NOISE, make_ulid
+from hansard.core.thread_settings import ThreadSettings
 from hansard.core.threads import REQUESTED, SETTLED, make_approval_id
-from hansard.runtime.agents.protocol import ToolCalled
+from hansard.runtime.agents.protocol import DENIED, Approval, ToolCalled
 from hansard.runtime.log import Log
 from hansard.runtime.turn_records import clean_text
 
 WAITING_MAX: Final = 128  # of one turn
 DECISIONS: Final = ("allow", "deny")
 UNANSWERED: Final = "nobody answered in time"
+ALLOWED: Final = Approval(is_allowed=True)
+PLAN_DENIES: Final = Approval(
+    is_allowed=False,
+    reason="the thread is in mode plan, where no tool is called that needs an approval",
+)
 
 
 @dataclass(slots=True)
@@ -43,8 +51,7 @@ class TurnDesk:
     """The desk of one turn; see ``Desk`` of the protocol of agents.
 
     Args:
-        allows_all: Whether the thread needs no approvals.
-        remember: Called when somebody allows all that is to come.
+        settings: How the agent is to work.
 
     Attributes:
         private: Calls of tools that a person answers, which the record does not hold.
@@ -58,27 +65,31 @@ class TurnDesk:
         *,
         clock: Callable[[], int],
         wait_s: float,
-        allows_all: bool,
-        remember: Callable[[], None],
+        settings: ThreadSettings,
     ) -> None:
         self._log = log
         self._thread_id = thread_id
         self._turn_id = turn_id
         self._clock = clock
         self._wait_s = wait_s
-        self._allows_all = allows_all
-        self._remember = remember
+        self._settings = settings
         self.private: set[str] = set()
         self._waits: dict[str, Wait] = {}
         self._steered: list[str] = []
 
-    async def approve(self, call: ToolCalled) -> bool:
-        """Ask whether a tool may be called."""
-        if self._allows_all:
-            return True
+    async def approve(self, call: ToolCalled) -> Approval:
+        """Ask whether a tool may be called, if the settings do not say it."""
+        if self._settings.allows_all:
+            return ALLOWED
         approval_id = make_approval_id(self._thread_id, self._clock())
+        if self._settings.denies_all:
+            told = self._tell(approval_id, call) | {"decision": "deny", "auto": True}
+            self._log.put(SETTLED["approval"], told, turn_id=self._turn_id)
+            return PLAN_DENIES
         decision: str | None = await self._wait("approval", call, approval_id)
-        return decision == "allow"
+        if decision == "allow":
+            return ALLOWED
+        return Approval(is_allowed=False, reason=UNANSWERED if decision is None else DENIED)
 
     async def run_tool(self, call: ToolCalled) -> str:
         """Let the client run a tool."""
@@ -113,8 +124,7 @@ class TurnDesk:
             )
         wait = self._find("approval", approval_id)
         if remember and decision == "allow":
-            self._allows_all = True
-            self._remember()
+            self._settings = replace(self._settings, permission_posture="full_access")
         self._settle(wait, decision, {"decision": decision, "remember": remember})
 
     def answer(self, input_id: str, answer: str) -> None:
@@ -138,13 +148,7 @@ class TurnDesk:
             raise LimitReached(f"{WAITING_MAX} questions are open", code="too_many_waits")
         if wait_id in self._waits:
             wait_id = f"{wait_id}-{self._new_id()}"
-        told = {
-            "id": wait_id,
-            "turn_id": self._turn_id,
-            "tool_name": clean_text(call.name),
-            "arguments": clean_text(call.arguments),
-            "tool_call_id": call.call_id,
-        }
+        told = self._tell(wait_id, call)
         loop = asyncio.get_running_loop()
         wait = self._waits[wait_id] = Wait(wait_id, kind, loop.create_future())
         self._log.put(REQUESTED[kind], told, turn_id=self._turn_id)
@@ -155,6 +159,15 @@ class TurnDesk:
             raise
         self._settle(wait, None, {"timeout": True} | _denial(kind))  # unless it is answered
         return wait.answer.result()
+
+    def _tell(self, wait_id: str, call: ToolCalled) -> dict[str, Any]:
+        return {
+            "id": wait_id,
+            "turn_id": self._turn_id,
+            "tool_name": clean_text(call.name),
+            "arguments": clean_text(call.arguments),
+            "tool_call_id": call.call_id,
+        }
 
     def _find(self, kind: str, wait_id: str) -> Wait:
         wait = self._waits.get(wait_id)

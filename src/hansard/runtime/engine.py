@@ -18,11 +18,13 @@ from functools import reduce
 from typing import Any, Final, TypeVar
 
 from hansard.core import strict_json
-from hansard.core.errors import Conflict, HansardError, LimitReached, Unavailable
+from hansard.core.errors import Conflict, HansardError, LimitReached, NotFound, Unavailable
 from hansard.core.ids import make_ulid
-from hansard.core.items import item_id, with_answers
-from hansard.core.sessions import NAME_LENGTH_MAX, SYSTEM_PROMPT_LENGTH_MAX
+from hansard.core.items import with_answers
+from hansard.core.sessions import NAME_LENGTH_MAX, SYSTEM_PROMPT_LENGTH_MAX, TITLE_LENGTH_MAX
 from hansard.core.strict_json import check_optional_text
+from hansard.core.thread_edits import Editor, update
+from hansard.core.thread_settings import change_settings, write_settings
 from hansard.core.threads import (
     PROMPT_SHOWN,
     NewEvent,
@@ -48,6 +50,7 @@ from hansard.runtime.operations import (
     Snapshot,
     Steer,
 )
+from hansard.runtime.telling import first_events, started
 from hansard.runtime.thread_turns import RunningTurn, TurnParts, TurnPlan
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import ThreadService
@@ -102,7 +105,6 @@ class Engine:
         self._threads = threads
         self._messages = messages
         self._agent = agent
-        self._allows_all = False
         self._turn_task: asyncio.Task[None] | None = None
         self._mailbox: asyncio.Queue[Operation[Any]] = asyncio.Queue()
         self._is_lost = self._has_stopped = self._is_stopping = self._is_busy = False
@@ -151,7 +153,20 @@ class Engine:
 
     async def link(self, session_id: str) -> None:
         """Note as which session the thread was saved."""
-        await self.ask(Change(fields={"session_id": session_id}))
+        await self.ask(Change(edit=update({"session_id": session_id})))
+
+    async def decide(self, approval_id: str, decision: str, *, remember: bool) -> None:
+        """Answer whether a tool may be called; with ``remember`` also all that are to come.
+
+        Raises:
+            InvalidInput: ``invalid_decision``.
+            NotFound: ``approval_not_found``.
+        """
+        if self.turn is None:
+            raise NotFound("no turn is under way", code="approval_not_found")
+        self.turn.desk.decide(approval_id, decision, remember=remember)
+        if remember and decision == "allow":
+            await self.ask(Change(edit=update({}, {"permission_posture": "full_access"})))
 
     async def wait_for_turn(self) -> None:
         """Wait until no turn runs."""
@@ -202,6 +217,7 @@ class Engine:
                 said = {"role": "user", "content": check_prompt(prompt, SYSTEM_PROMPT_LENGTH_MAX)}
                 strict_json.write(said)
                 check_optional_text(operation.model, "model", length_max=NAME_LENGTH_MAX)
+                check_optional_text(operation.summary, "input_summary", length_max=TITLE_LENGTH_MAX)
                 return await self._begin("message", said, operation)
             case Compact():
                 if not self._messages:
@@ -217,8 +233,8 @@ class Engine:
                 turn.interrupt()
             case GetSnapshot():
                 return self._snapshot()
-            case Change(fields=fields, kind=kind):
-                return await self._change(fields, kind)
+            case Change(edit=edit):
+                return await self._change(edit)
             case Shutdown():
                 await self.wait_for_turn()
         return None
@@ -228,6 +244,10 @@ class Engine:
         if self.turn is not None:
             raise turn_active(self._thread.id, self.turn.plan.turn_id)
         await self._log.drain()
+        settings, summary = self._thread.settings, ""
+        if isinstance(asked, SendMessage):
+            settings = change_settings(settings, asked.settings)
+            summary = (asked.summary or asked.prompt)[:PROMPT_SHOWN]
         at_us = self._record.clock()
         plan = TurnPlan(
             turn_id="turn_" + make_ulid(at_us),
@@ -238,11 +258,11 @@ class Engine:
             kind=kind,
             message_index=len(self._messages),
             key_id=asked.key_id,
-            allows_all=self._allows_all if asked.allows_all is None else asked.allows_all,
+            settings=settings,
             at_us=at_us,
         )
         with self._losing():
-            await self._write_beginning(plan)
+            await self._write_beginning(plan, summary)
         self.turn = RunningTurn(
             self._parts,
             plan,
@@ -251,7 +271,6 @@ class Engine:
             self._log,
             self._thread.id,
             holds_lease=self.holds_lease,
-            remember=self._allow_all,
             ended=self._end_turn,
         )
         self._turn_task = asyncio.get_running_loop().create_task(self._take_turn(self.turn))
@@ -268,16 +287,17 @@ class Engine:
             self._is_lost = True
             raise
 
-    async def _write_beginning(self, plan: TurnPlan) -> None:
+    async def _write_beginning(self, plan: TurnPlan, summary: str) -> None:
         turn_id, is_message = plan.turn_id, plan.kind == "message"
-        events = _first_events(turn_id, plan.prompt) if is_message else _started(turn_id)
+        events = first_events(turn_id, plan.prompt) if is_message else started(turn_id)
         async with self._log.turn:
             await self._threads.begin_turn(
                 self._thread.id,
                 ThreadStep(fence=self.fence, events=events, at_us=plan.at_us),
                 turn_id=turn_id,
                 kind=plan.kind,
-                prompt=plan.prompt["content"][:PROMPT_SHOWN] if is_message else "",
+                prompt=summary,
+                settings=write_settings(plan.settings),
                 message_index=plan.message_index,
             )
             self._log.note(events, plan.at_us)
@@ -311,9 +331,10 @@ class Engine:
         )
         self.turn = None
 
-    async def _change(self, fields: dict[str, Any], kind: str) -> Thread:
+    async def _change(self, edit: Editor) -> Thread:
+        fields, kind, payload = edit(self.thread)
         changed = replace(self._thread, **fields)
-        events = (NewEvent(kind, write_payload({"changes": sorted(fields)})),)
+        events = (NewEvent(kind, write_payload(payload)),)
         step = ThreadStep(fence=self.fence, events=events, at_us=self._record.clock())
         async with self._log.turn:
             with self._losing():
@@ -356,9 +377,6 @@ class Engine:
             raise Conflict("that turn is not under way", code="turn_not_active", turn_id=turn_id)
         return turn
 
-    def _allow_all(self) -> None:
-        self._allows_all = True
-
     def _refuse_rest(self) -> None:
         self._has_stopped = True
         while not self._mailbox.empty():
@@ -369,24 +387,3 @@ class Engine:
 
 def _stopped() -> Unavailable:
     return Unavailable("the engine has stopped", code="engine_stopped")
-
-
-def _started(turn_id: str) -> tuple[NewEvent, ...]:
-    told = {"turn": {"id": turn_id, "status": "in_progress"}}
-    return (NewEvent("turn.started", write_payload(told), turn_id),)
-
-
-def _first_events(turn_id: str, said: Body) -> tuple[NewEvent, ...]:
-    item = item_id(turn_id, 0, "said")
-    told = {
-        "id": item,
-        "turn_id": turn_id,
-        "kind": "user_message",
-        "content": said["content"],
-        "status": "completed",
-    }
-    return (
-        *_started(turn_id),
-        NewEvent("item.completed", write_payload({"item": told}), turn_id, item),
-        NewEvent("message.completed", write_payload({"message": said}), turn_id),
-    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from hansard.core.thread_edits import Editor
 from hansard.core.threads import Thread
 from hansard.core.usage import UsageTotals
 
@@ -42,11 +44,17 @@ class Operation(Generic[T]):
 
 @dataclass(slots=True, kw_only=True)
 class SendMessage(Operation[str]):
-    """Begin a turn; answers with its id."""
+    """Begin a turn; answers with its id.
+
+    Attributes:
+        summary: What is told of the prompt; its beginning, if not given.
+        settings: What is asked for this turn, as ``change_settings`` takes it.
+    """
 
     prompt: str
+    summary: str | None = None
     model: str | None = None
-    allows_all: bool | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     key_id: str | None = None
 
 
@@ -70,7 +78,6 @@ class Compact(Operation[str]):
     """Begin a turn that sums up what was said, for the agent to go on with; its id."""
 
     model: None = None
-    allows_all: None = None
     key_id: str | None = None
 
 
@@ -81,10 +88,9 @@ class GetSnapshot(Operation[Snapshot]):
 
 @dataclass(slots=True, kw_only=True)
 class Change(Operation[Thread]):
-    """Change what the thread says of itself; ``fields`` are those of ``Thread``."""
+    """Change what the thread says of itself."""
 
-    fields: dict[str, Any]
-    kind: str = "thread.updated"
+    edit: Editor
 
 
 @dataclass(slots=True, kw_only=True)

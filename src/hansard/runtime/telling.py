@@ -196,3 +196,26 @@ class Teller:
         then: Callable[[], None] | None = None,
     ) -> None:
         self._log.put(kind, payload, turn_id=self._turn_id, item_id=item_id, then=then)
+
+
+def started(turn_id: str) -> tuple[NewEvent, ...]:
+    """How a turn begins."""
+    told = {"turn": {"id": turn_id, "status": "in_progress"}}
+    return (NewEvent("turn.started", write_payload(told), turn_id),)
+
+
+def first_events(turn_id: str, said: Body) -> tuple[NewEvent, ...]:
+    """How a turn begins in which a user says something."""
+    item = item_id(turn_id, 0, "said")
+    told = {
+        "id": item,
+        "turn_id": turn_id,
+        "kind": "user_message",
+        "content": said["content"],
+        "status": "completed",
+    }
+    return (
+        *started(turn_id),
+        NewEvent("item.completed", write_payload({"item": told}), turn_id, item),
+        NewEvent("message.completed", write_payload({"message": said}), turn_id),
+    )

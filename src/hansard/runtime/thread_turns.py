@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from hansard.core.errors import Conflict, HansardError, Unavailable, UpstreamFailed
+from hansard.core.thread_settings import ThreadSettings
 from hansard.core.threads import NewEvent, ThreadStep, TurnEnd
 from hansard.core.usage import NO_USAGE, Pricing, UsageTotals, charge
 from hansard.crashes import Guard
@@ -70,7 +71,7 @@ class TurnPlan:
         message_index: Where its messages begin in the journal.
         kind: A ``compaction`` is recorded by what it cost; what is said is its summary.
         key_id: The API key on whose account it goes.
-        allows_all: Whether tools need no approvals.
+        settings: How the agent is to work.
     """
 
     turn_id: str
@@ -81,7 +82,7 @@ class TurnPlan:
     kind: str
     key_id: str | None
     message_index: int
-    allows_all: bool
+    settings: ThreadSettings
     at_us: int
 
 
@@ -89,7 +90,6 @@ class RunningTurn:
     """A turn under way.
 
     Args:
-        remember: Called when somebody allows all that is to come.
         ended: Called when the turn's end is on disk.
 
     Attributes:
@@ -108,7 +108,6 @@ class RunningTurn:
         thread_id: str,
         *,
         holds_lease: Callable[[], bool],
-        remember: Callable[[], None],
         ended: Callable[[TurnEnd], None],
     ) -> None:
         self.plan = plan
@@ -119,8 +118,7 @@ class RunningTurn:
             plan.turn_id,
             clock=record.clock,
             wait_s=parts.wait_s,
-            allows_all=plan.allows_all,
-            remember=remember,
+            settings=plan.settings,
         )
         said = [plan.prompt] if plan.kind == "message" else []
         self.told = Teller(log, plan.turn_id, said, self.desk.private)
@@ -185,7 +183,9 @@ class RunningTurn:
         body: Body = {"messages": [*self.plan.context, self.plan.prompt], "stream": True}
         if self.plan.model is not None:
             body["model"] = self.plan.model
-        request = Request(body=body, gate=self._gate, stream=True, desk=self.desk)
+        request = Request(
+            body=body, gate=self._gate, stream=True, desk=self.desk, settings=self._settings()
+        )
         async with aclosing(self.plan.agent.run(request)) as events:
             async for event in events:
                 if isinstance(event, Completed):
@@ -195,6 +195,11 @@ class RunningTurn:
                 if self._log.is_full or self._log.error is not None:
                     await self._log.drain()
         raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))
+
+    def _settings(self) -> ThreadSettings:
+        """How the agent is to work; what sums up is given no tools."""
+        settings = self.plan.settings
+        return settings if self.plan.kind == "message" else replace(settings, dynamic_tools=())
 
     async def _finish(self, end: Completed | AgentFailed) -> bool:
         """Record the turn, with what nobody has seen yet."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from hansard.core.errors import InvalidInput, NotFound
+from hansard.core.thread_edits import update
 from hansard.core.threads import ThreadTurn, thread_of_approval
 from hansard.runtime.desks import DECISIONS
 from hansard.runtime.engine import Engine
@@ -15,16 +16,22 @@ from hansard.runtime.operations import Change, Compact, Interrupt, SendMessage, 
 from hansard.server.bodies import NoQuery
 from hansard.server.calls import Call, Reply, to_json
 from hansard.server.endpoint import Body, Endpoint
-from hansard.server.thread_shapes import ThreadAnswer, ThreadTurnRow
+from hansard.server.thread_shapes import (
+    ThreadAnswer,
+    ThreadTurnRow,
+    TurnSettingsBody,
+    asked_settings,
+)
 from hansard.server.threads import engine_of, runtime_of, threads_of
 
 
-class ThreadTurnBody(Struct, forbid_unknown_fields=True):
+class ThreadTurnBody(TurnSettingsBody, forbid_unknown_fields=True, kw_only=True):
     """A turn to begin; what is said beside the prompt holds for this turn alone."""
 
     prompt: str
+    input_summary: str | None = None
     model: str | None = None
-    auto_approve: bool | None = None
+    environment_id: str | None = None
 
 
 class CompactBody(Struct, forbid_unknown_fields=True):
@@ -106,7 +113,8 @@ async def start_turn(call: Call[NoQuery, ThreadTurnBody]) -> Reply:
         SendMessage(
             prompt=body.prompt,
             model=body.model,
-            allows_all=body.auto_approve,
+            summary=body.input_summary,
+            settings=asked_settings(body, "environment_id"),
             key_id=call.record.actor.key_id,
         )
     )
@@ -117,7 +125,7 @@ async def compact_thread(call: Call[NoQuery, CompactBody]) -> Reply:
     """Sum up what was said, for the agent to go on with; the record keeps all of it."""
     engine = await engine_of(call)
     if call.body.undo:
-        thread = await engine.ask(Change(fields={"context": None}))
+        thread = await engine.ask(Change(edit=update({"context": None})))
         return Reply(to_json(ThreadAnswer.of(thread)), 200)
     turn_id = await engine.ask(Compact(key_id=call.record.actor.key_id))
     return Reply(to_json(await begun(call, engine, turn_id)), 202)
@@ -141,7 +149,7 @@ async def interrupt_turn(call: Call[NoQuery, None]) -> Reply:
 
 async def decide(call: Call[NoQuery, DecisionBody]) -> Reply:
     """Say whether a tool may be called."""
-    return _decide(call, await engine_of(call))
+    return await _decide(call, await engine_of(call))
 
 
 async def decide_anywhere(call: Call[NoQuery, DecisionBody]) -> Reply:
@@ -150,7 +158,7 @@ async def decide_anywhere(call: Call[NoQuery, DecisionBody]) -> Reply:
     thread_id = thread_of_approval(approval_id)
     if thread_id is None:
         raise NotFound(f"no open approval {approval_id!r}", code="approval_not_found")
-    return _decide(call, await runtime.engine(call.record.actor, thread_id))
+    return await _decide(call, await runtime.engine(call.record.actor, thread_id))
 
 
 async def answer_input(call: Call[NoQuery, InputBody]) -> Reply:
@@ -183,11 +191,9 @@ async def begun(call: Call[Any, Any], engine: Engine, turn_id: str) -> TurnStart
     return TurnStarted(ThreadAnswer.of(thread), ThreadTurnRow.of(thread.id, turn))
 
 
-def _decide(call: Call[NoQuery, DecisionBody], engine: Engine) -> Reply:
+async def _decide(call: Call[NoQuery, DecisionBody], engine: Engine) -> Reply:
     approval_id, body = call.params["approval_id"], call.body
-    if engine.turn is None:
-        raise NotFound("no turn is under way", code="approval_not_found")
-    engine.turn.desk.decide(approval_id, body.decision, remember=body.remember)
+    await engine.decide(approval_id, body.decision, remember=body.remember)
     return Reply(to_json(DecisionAnswer(approval_id, body.decision)))
 
 

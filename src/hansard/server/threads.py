@@ -11,6 +11,8 @@ from hansard.core.errors import InvalidInput, NotFound
 from hansard.core.items import Folded, Item, list_items
 from hansard.core.sessions import NAME_LENGTH_MAX, SYSTEM_PROMPT_LENGTH_MAX, check_changes
 from hansard.core.strict_json import check_optional_text
+from hansard.core.thread_edits import update
+from hansard.core.thread_settings import ThreadSettings, change_settings
 from hansard.core.threads import REPLAY_MAX, Thread, ThreadQuery, ThreadTurn
 from hansard.core.times import format_us
 from hansard.runtime.engine import Engine
@@ -30,11 +32,14 @@ from hansard.server.thread_shapes import (
     ThreadsQuery,
     ThreadSummary,
     ThreadTurnRow,
+    asked_settings,
 )
 from hansard.service.threads import ThreadService
 
 TURNS_SHOWN: Final = 50  # of a thread's detail: the latest
 PREVIEW_LENGTH: Final = 140
+
+_OWN: Final = ("title", "model", "system_prompt", "archived")
 
 Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 
@@ -48,7 +53,12 @@ async def create_thread(call: Call[NoQuery, ThreadBody]) -> Reply:
             f"agent must be one of {', '.join(runtime.agents)}", code="agent_unknown", field="agent"
         )
     thread = await threads_of(call).create(
-        agent, title=body.title, model=body.model, system_prompt=body.system_prompt
+        agent,
+        title=body.title,
+        model=body.model,
+        system_prompt=body.system_prompt,
+        settings=change_settings(ThreadSettings(), asked_settings(body)),
+        archived=body.archived,
     )
     return _made(thread)
 
@@ -57,7 +67,7 @@ async def list_threads(call: Call[ThreadsQuery, None]) -> Reply:
     """List threads, the latest changed first; `X-Next-Cursor` says where it goes on."""
     page = await threads_of(call).list(_query(call))
     return Reply(
-        to_json([ThreadAnswer.of(thread) for thread in page.items]), headers=next_cursor(page)
+        to_json([ThreadAnswer.row(thread) for thread in page.items]), headers=next_cursor(page)
     )
 
 
@@ -74,6 +84,8 @@ async def summarize_threads(call: Call[ThreadsQuery, None]) -> Reply:
                 title=thread.title,
                 preview=turns[0].prompt[:PREVIEW_LENGTH] if turns else None,
                 model=thread.model,
+                mode=thread.settings.mode,
+                workspace=thread.settings.workspace,
                 agent=thread.agent,
                 archived=thread.archived,
                 updated_at=format_us(thread.updated_at_us),
@@ -104,22 +116,23 @@ async def get_thread(call: Call[NoQuery, None]) -> Reply:
 
 async def update_thread(call: Call[NoQuery, ThreadChangesBody]) -> Reply:
     """Change what a thread says of itself, and return it as it is then."""
-    given = {name: getattr(call.body, name) for name in ThreadChangesBody.__struct_fields__}
+    settings = asked_settings(call.body)
+    given = {name: getattr(call.body, name) for name in _OWN}
     fields = {name: value for name, value in given.items() if value is not UNSET}
-    if not fields:
-        raise InvalidInput("nothing is to change", code="invalid_body")
+    if not fields and all(value is None for value in settings.values()):
+        raise InvalidInput("nothing is to change", code="nothing_to_change")
     for name in ("title", "system_prompt"):
         if fields.get(name) == "":
             fields[name] = None
     if fields.get("model") == "":
-        raise InvalidInput("model must not be blank", code="invalid_field", field="model")
+        raise InvalidInput("model must not be blank", code="blank_model", field="model")
     check_changes(title=fields.get("title"), archived=fields.get("archived", False))
     check_optional_text(fields.get("model"), "model", length_max=NAME_LENGTH_MAX)
     check_optional_text(
         fields.get("system_prompt"), "system_prompt", length_max=SYSTEM_PROMPT_LENGTH_MAX
     )
     engine = await engine_of(call)
-    return Reply(to_json(ThreadAnswer.of(await engine.ask(Change(fields=fields)))))
+    return Reply(to_json(ThreadAnswer.of(await engine.ask(Change(edit=update(fields, settings))))))
 
 
 async def resume_thread(call: Call[NoQuery, None]) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
@@ -17,6 +17,7 @@ from hansard.core.sessions import (
     check_changes,
     check_new_session,
 )
+from hansard.core.thread_settings import ThreadSettings
 from hansard.core.threads import (
     NewEvent,
     Thread,
@@ -35,6 +36,8 @@ from hansard.store.database import Tx
 
 T = TypeVar("T")
 
+DEFAULT: Final = ThreadSettings()
+
 
 class ThreadCopies(Bound):
     """The part of the threads of a database that makes new ones, and sessions."""
@@ -46,6 +49,8 @@ class ThreadCopies(Bound):
         title: str | None = None,
         model: str | None = None,
         system_prompt: str | None = None,
+        settings: ThreadSettings = DEFAULT,
+        archived: bool = False,
     ) -> Thread:
         """Make a thread without messages.
 
@@ -56,7 +61,8 @@ class ThreadCopies(Bound):
 
         def make(tx: Tx) -> Thread:
             sessions.insert(tx, self.actor, journal)
-            return _add(tx, self.actor, journal, [NewEvent("thread.started", "{}")])
+            started = [NewEvent("thread.started", "{}")]
+            return _add(tx, self.actor, journal, started, settings=settings, archived=archived)
 
         return await self.write_session(journal.id, make)
 
@@ -83,6 +89,7 @@ class ThreadCopies(Bound):
                 self.actor,
                 journal,
                 [NewEvent("thread.started", "{}"), event],
+                settings=source.settings,
                 parent_id=thread_id,
                 turn_count=source.turn_count,
                 context=source.context_of(source.message_count if count is None else count),
@@ -91,7 +98,12 @@ class ThreadCopies(Bound):
         return await self.runner.write(copy, key=(self.actor.tenant_id, thread_id))
 
     async def resume(
-        self, session_id: str, agent: str, *, model: str | None = None
+        self,
+        session_id: str,
+        agent: str,
+        *,
+        model: str | None = None,
+        settings: ThreadSettings = DEFAULT,
     ) -> tuple[Thread, Session]:
         """Make a thread that goes on where a session stands.
 
@@ -113,6 +125,7 @@ class ThreadCopies(Bound):
                 self.actor,
                 journal,
                 [NewEvent("thread.started", "{}")],
+                settings=settings,
                 session_id=session_id,
                 carried=json.dumps(used_by(source)._asdict()),
             )

@@ -117,6 +117,7 @@ class ThreadService(ThreadCopies):
         turn_id: str,
         kind: str,
         prompt: str,
+        settings: str,
         message_index: int,
     ) -> int:
         """Begin the one turn of a thread; return the number of its last event so far.
@@ -134,6 +135,7 @@ class ThreadService(ThreadCopies):
                 turn_id=turn_id,
                 kind=kind,
                 prompt=prompt,
+                settings=settings,
                 message_index=message_index,
             ),
         )

@@ -173,6 +173,7 @@ def begin_turn(
     turn_id: str,
     kind: str,
     prompt: str,
+    settings: str,
     message_index: int,
 ) -> int:
     """Begin the one turn of a thread; return the number of its last event so far.
@@ -197,6 +198,7 @@ def begin_turn(
         turn_id=turn_id,
         kind=kind,
         prompt=prompt,
+        settings=settings,
         started_seq=head.seq + 1,
         message_index=message_index,
         started_at_us=step.at_us,

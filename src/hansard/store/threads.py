@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hansard.core.actors import Actor
+from hansard.core.goals import read_goal, write_goal
 from hansard.core.sessions import NewSession
+from hansard.core.thread_settings import ThreadSettings, read_settings, write_settings
 from hansard.core.threads import (
     Lease,
     NewEvent,
@@ -29,6 +31,8 @@ def add(
     journal: NewSession,
     events: Sequence[NewEvent],
     *,
+    settings: ThreadSettings,
+    archived: bool = False,
     session_id: str | None = None,
     parent_id: str | None = None,
     turn_count: int = 0,
@@ -45,12 +49,13 @@ def add(
         thread_id=journal.id,
         owner=journal.owner,
         agent=journal.agent or "",
-        archived=False,
+        archived=archived,
         session_id=session_id,
         parent_id=parent_id,
         turn_count=turn_count,
         context=context,
         carried=carried,
+        settings=write_settings(settings),
         updated_at_us=journal.at_us,
     )
     if parent_id is not None:
@@ -93,7 +98,7 @@ def list_page(
 
 
 def change(tx: Tx, thread: Thread, tenant_id: str) -> None:
-    """Write what a thread says of itself: archived, saved as which session, with which context."""
+    """Write what a thread says of itself, beside what its journal holds of that."""
     tx.run(
         "thread_change",
         tenant_id=tenant_id,
@@ -101,6 +106,8 @@ def change(tx: Tx, thread: Thread, tenant_id: str) -> None:
         archived=thread.archived,
         session_id=thread.session_id,
         context=thread.context,
+        settings=write_settings(thread.settings),
+        goal=write_goal(thread.goal),
     )
 
 
@@ -246,9 +253,11 @@ def _thread(row: Row) -> Thread:
         latest_status=row[13],
         context=row[14],
         carried=row[15],
-        lease=_lease(*row[16:20]),
-        message_count=row[20],
-        usage=UsageTotals(*row[21:29]),
-        created_at_us=row[29],
-        updated_at_us=row[30],
+        settings=read_settings(row[16]),
+        goal=read_goal(row[17]),
+        lease=_lease(*row[18:22]),
+        message_count=row[22],
+        usage=UsageTotals(*row[23:31]),
+        created_at_us=row[31],
+        updated_at_us=row[32],
     )

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from msgspec import Struct
 
 from hansard.core.errors import HansardError
+from hansard.core.thread_settings import ThreadSettings
 from hansard.core.usage import NewUsage
 
 Headers = tuple[tuple[str, str], ...]
+
+NO_THREAD: Final = ThreadSettings()
+DENIED: Final = "the call was not allowed"
 
 
 class CallPlan(Struct, frozen=True, kw_only=True):
@@ -156,14 +160,21 @@ Event = (
 )
 
 
+class Approval(Struct, frozen=True):
+    """Whether a tool may be called; ``reason`` says to the agent why not."""
+
+    is_allowed: bool
+    reason: str = ""
+
+
 class Desk(Protocol):
     """Where an agent asks the people of a thread while a turn is under way.
 
     A wait ends when somebody answers, when it takes too long, and when the turn is interrupted.
     """
 
-    async def approve(self, call: ToolCalled) -> bool:
-        """Ask whether a tool may be called; False also if nobody answers in time."""
+    async def approve(self, call: ToolCalled) -> Approval:
+        """Ask whether a tool may be called; it may not, if nobody answers in time."""
         ...
 
     async def run_tool(self, call: ToolCalled) -> str:
@@ -190,6 +201,7 @@ class Request(Struct, frozen=True, kw_only=True):
         headers: To be sent on to an upstream, names in lower case.
         desk: Where to ask while the turn is under way; with one, the agent also tells of each
             message and each model call as it is whole (``MessageDone``, ``CallDone``).
+        settings: Of the thread, as they are in force for this turn.
     """
 
     body: dict[str, Any]
@@ -197,6 +209,7 @@ class Request(Struct, frozen=True, kw_only=True):
     stream: bool = False
     headers: Headers = ()
     desk: Desk | None = None
+    settings: ThreadSettings = NO_THREAD
 
 
 class AgentFailed(Exception):

@@ -53,7 +53,7 @@ from hansard.runtime.agents.protocol import (
     ToolCalled,
     ToolReturned,
 )
-from hansard.runtime.agents.pydantic_desk import desk_capabilities
+from hansard.runtime.agents.pydantic_desk import client_tools, desk_capabilities, told_settings
 from hansard.runtime.agents.pydantic_messages import (
     read_instructions,
     read_messages,
@@ -135,6 +135,8 @@ class PydanticAgent:
             instructions=read_instructions(body["messages"]) or None,
             model=MeteredModel(self._model, account),
             model_settings=_settings(body),
+            metadata=told_settings(request.settings),
+            toolsets=client_tools(request.settings),
             capabilities=[ReinjectSystemPrompt(), *desk_capabilities(request.desk)],
         )
         result: AgentRunResult[Any] | None = None

@@ -12,11 +12,20 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import asdict
 from pydantic_ai.capabilities import AbstractCapability, HandleDeferredToolCalls
 from pydantic_ai.messages import ModelResponse, ToolCallPart
 from pydantic_ai.models import ModelRequestContext
-from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext
+from pydantic_ai.tools import (
+    DeferredToolRequests,
+    DeferredToolResults,
+    RunContext,
+    ToolDefinition,
+    ToolDenied,
+)
+from pydantic_ai.toolsets import AbstractToolset, ExternalToolset
 
+from hansard.core.thread_settings import ThreadSettings
 from hansard.runtime.agents.protocol import Desk, ToolCalled
 
 
@@ -28,14 +37,14 @@ def desk_capabilities(desk: Desk | None) -> list[AbstractCapability[None]]:
     async def handle(
         _context: RunContext[None], requests: DeferredToolRequests
     ) -> DeferredToolResults:
-        allowed, results = await asyncio.gather(
+        decided, results = await asyncio.gather(
             asyncio.gather(*[desk.approve(_called(part)) for part in requests.approvals]),
             asyncio.gather(*[_answer(desk, requests, part) for part in requests.calls]),
         )
         return requests.build_results(
             approvals={
-                part.tool_call_id: is_allowed
-                for part, is_allowed in zip(requests.approvals, allowed, strict=True)
+                part.tool_call_id: approval.is_allowed or ToolDenied(approval.reason)
+                for part, approval in zip(requests.approvals, decided, strict=True)
             },
             calls={
                 part.tool_call_id: result
@@ -44,6 +53,26 @@ def desk_capabilities(desk: Desk | None) -> list[AbstractCapability[None]]:
         )
 
     return [HandleDeferredToolCalls(handler=handle), _Steering(desk)]
+
+
+def client_tools(settings: ThreadSettings) -> list[AbstractToolset[None]]:
+    """The tools that the client runs."""
+    defined = [
+        ToolDefinition(
+            name=tool.name,
+            description=tool.description,
+            parameters_json_schema={"type": "object", **tool.input_schema},
+        )
+        for tool in settings.dynamic_tools
+    ]
+    return [ExternalToolset(defined)] if defined else []
+
+
+def told_settings(settings: ThreadSettings) -> dict[str, Any]:
+    """What an agent's author finds in ``RunContext.metadata``."""
+    told = asdict(settings)
+    del told["dynamic_tools"]
+    return told
 
 
 @dataclass

@@ -33,6 +33,7 @@ from hansard.runtime.agents.chat_requests import (
 from hansard.runtime.agents.openai_wire import read_error
 from hansard.runtime.agents.openai_writer import tool_call
 from hansard.runtime.agents.protocol import (
+    DENIED,
     CallDone,
     Event,
     Grant,
@@ -46,7 +47,6 @@ from hansard.runtime.agents.protocol import (
 
 MODEL: Final = "scripted"
 ECHO: Final = "echo"
-DENIED: Final = "the call was not allowed"
 
 _WORD: Final = re.compile(r"\s*\S+|\s+$")
 _NULL: Final = Raw(b"null")
@@ -236,8 +236,10 @@ class _Recital:
         desk = self._desk
         if desk is None:
             return DENIED if tool.approval else tool.result or ""
-        if tool.approval and not await desk.approve(call):
-            return DENIED
+        if tool.approval:
+            approval = await desk.approve(call)
+            if not approval.is_allowed:
+                return approval.reason
         if tool.asks:
             return await desk.ask(call)
         return await desk.run_tool(call) if tool.result is None else tool.result

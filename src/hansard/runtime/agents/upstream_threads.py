@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from hansard.core.errors import UpstreamFailed
 from hansard.core.items import tool_of
+from hansard.core.thread_settings import DynamicTool
 from hansard.core.usage import NewUsage
 from hansard.runtime.agents.openai_wire import read_pieces
 from hansard.runtime.agents.protocol import (
@@ -84,6 +85,7 @@ class _Conversation:
         self._upstream = upstream
         self._request = request
         self._desk = request.desk
+        self._tools = list(map(_tool, request.settings.dynamic_tools))
         self._added: list[Body] = []
         self._calls: list[NewUsage] = []
 
@@ -142,8 +144,16 @@ class _Conversation:
         return MessageDone(message)
 
     def _next_request(self) -> Request:
-        body = self._request.body
-        return replace(self._request, body={**body, "messages": [*body["messages"], *self._added]})
+        body = {**self._request.body, "messages": [*self._request.body["messages"], *self._added]}
+        if self._tools:
+            body["tools"] = self._tools
+        return replace(self._request, body=body)
+
+
+def _tool(tool: DynamicTool) -> Body:
+    parameters = {"type": "object", **tool.input_schema}
+    told = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return {"type": "function", "function": told}
 
 
 def _interrupted() -> AgentFailed:

@@ -2,19 +2,19 @@
 -- A new thread; its journal is there.
 INSERT INTO threads (
     tenant_id, thread_id, owner, agent, archived, session_id, parent_id, seq, turn_count,
-    context, carried, fence, lease_until_us, updated_at_us
+    context, carried, settings, fence, lease_until_us, updated_at_us
 ) VALUES (
     :tenant_id, :thread_id, :owner, :agent, :archived, :session_id, :parent_id, 0, :turn_count,
-    :context, :carried, 0, 0, :updated_at_us
+    :context, :carried, :settings, 0, 0, :updated_at_us
 );
 
 -- name: thread_get
 -- A thread, with what its journal says of it.
 SELECT t.thread_id, t.owner, t.agent, d.title, d.model, d.system_prompt, t.archived, t.session_id,
     t.parent_id, t.seq, t.turn_count, t.turn_id, t.latest_turn_id, t.latest_status, t.context,
-    t.carried, t.holder, t.holder_url, t.fence, t.lease_until_us, s.message_count, s.calls, s.input_tokens,
-    s.cached_tokens, s.cache_write_tokens, s.output_tokens, s.reasoning_tokens, s.cost_nanousd,
-    s.unpriced_calls, d.created_at_us, t.updated_at_us
+    t.carried, t.settings, t.goal, t.holder, t.holder_url, t.fence, t.lease_until_us,
+    s.message_count, s.calls, s.input_tokens, s.cached_tokens, s.cache_write_tokens,
+    s.output_tokens, s.reasoning_tokens, s.cost_nanousd, s.unpriced_calls, d.created_at_us, t.updated_at_us
 FROM threads AS t
 JOIN sessions AS s ON s.tenant_id = t.tenant_id AND s.session_id = t.thread_id
 JOIN session_details AS d ON d.tenant_id = t.tenant_id AND d.session_id = t.thread_id
@@ -24,9 +24,9 @@ WHERE t.tenant_id = :tenant_id AND t.thread_id = :thread_id;
 -- A page of threads, the latest changed first.
 SELECT t.thread_id, t.owner, t.agent, d.title, d.model, NULL, t.archived, t.session_id,
     t.parent_id, t.seq, t.turn_count, t.turn_id, t.latest_turn_id, t.latest_status, t.context,
-    t.carried, t.holder, t.holder_url, t.fence, t.lease_until_us, s.message_count, s.calls, s.input_tokens,
-    s.cached_tokens, s.cache_write_tokens, s.output_tokens, s.reasoning_tokens, s.cost_nanousd,
-    s.unpriced_calls, d.created_at_us, t.updated_at_us
+    t.carried, t.settings, t.goal, t.holder, t.holder_url, t.fence, t.lease_until_us,
+    s.message_count, s.calls, s.input_tokens, s.cached_tokens, s.cache_write_tokens,
+    s.output_tokens, s.reasoning_tokens, s.cost_nanousd, s.unpriced_calls, d.created_at_us, t.updated_at_us
 FROM threads AS t
 JOIN sessions AS s ON s.tenant_id = t.tenant_id AND s.session_id = t.thread_id
 JOIN session_details AS d ON d.tenant_id = t.tenant_id AND d.session_id = t.thread_id
@@ -85,7 +85,8 @@ LIMIT :limit;
 
 -- name: thread_change
 -- Change what a thread says of itself.
-UPDATE threads SET archived = :archived, session_id = :session_id, context = :context
+UPDATE threads SET archived = :archived, session_id = :session_id, context = :context,
+    settings = :settings, goal = :goal
 WHERE tenant_id = :tenant_id AND thread_id = :thread_id;
 
 -- name: thread_context_put
@@ -95,11 +96,11 @@ UPDATE threads SET context = :context WHERE tenant_id = :tenant_id AND thread_id
 -- name: thread_turn_insert
 -- A turn that begins.
 INSERT INTO thread_turns (
-    tenant_id, thread_id, number, turn_id, kind, status, prompt, steer_count, started_seq,
-    message_index, started_at_us
+    tenant_id, thread_id, number, turn_id, kind, status, prompt, settings, steer_count,
+    started_seq, message_index, started_at_us
 ) VALUES (
-    :tenant_id, :thread_id, :number, :turn_id, :kind, 'in_progress', :prompt, 0, :started_seq,
-    :message_index, :started_at_us
+    :tenant_id, :thread_id, :number, :turn_id, :kind, 'in_progress', :prompt, :settings, 0,
+    :started_seq, :message_index, :started_at_us
 );
 
 -- name: thread_turn_end
@@ -110,7 +111,7 @@ WHERE tenant_id = :tenant_id AND thread_id = :thread_id AND turn_id = :turn_id;
 
 -- name: thread_turn_list
 -- Turns of a thread before a number, the latest first.
-SELECT number, turn_id, kind, status, prompt, error, usage, steer_count, started_seq,
+SELECT number, turn_id, kind, status, prompt, settings, error, usage, steer_count, started_seq,
     message_index, started_at_us, ended_at_us FROM thread_turns
 WHERE tenant_id = :tenant_id AND thread_id = :thread_id AND number < :before
 ORDER BY number DESC
@@ -118,7 +119,7 @@ LIMIT :limit;
 
 -- name: thread_turn_get
 -- One turn of a thread.
-SELECT number, turn_id, kind, status, prompt, error, usage, steer_count, started_seq,
+SELECT number, turn_id, kind, status, prompt, settings, error, usage, steer_count, started_seq,
     message_index, started_at_us, ended_at_us FROM thread_turns
 WHERE tenant_id = :tenant_id AND thread_id = :thread_id AND turn_id = :turn_id;
 
@@ -126,11 +127,11 @@ WHERE tenant_id = :tenant_id AND thread_id = :thread_id AND turn_id = :turn_id;
 -- Turns of a thread for one that is forked from it, as far as its messages go; their events stay
 -- where they are.
 INSERT INTO thread_turns (
-    tenant_id, thread_id, number, turn_id, kind, status, prompt, error, usage, steer_count,
-    started_seq, message_index, started_at_us, ended_at_us
+    tenant_id, thread_id, number, turn_id, kind, status, prompt, settings, error, usage,
+    steer_count, started_seq, message_index, started_at_us, ended_at_us
 )
-SELECT t.tenant_id, s.session_id, t.number, t.turn_id, t.kind, t.status, t.prompt, t.error, t.usage,
-    t.steer_count, 0, t.message_index, t.started_at_us, t.ended_at_us
+SELECT t.tenant_id, s.session_id, t.number, t.turn_id, t.kind, t.status, t.prompt, t.settings,
+    t.error, t.usage, t.steer_count, 0, t.message_index, t.started_at_us, t.ended_at_us
 FROM thread_turns AS t
 JOIN sessions AS s ON s.tenant_id = t.tenant_id AND s.session_id = :fork_id
 WHERE t.tenant_id = :tenant_id AND t.thread_id = :thread_id

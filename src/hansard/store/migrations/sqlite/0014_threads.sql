@@ -4,7 +4,7 @@
 -- seq is the number of the last event, turn_id the turn that is under way. holder is the server
 -- that may write until lease_until_us, under the number fence, and holder_url where it answers.
 -- context is JSON: what stands for the beginning of the history; carried too: what the session had
--- used that it goes on with.
+-- used that it goes on with. So are settings, how the agent is to work, and goal.
 CREATE TABLE threads (
     tenant_id TEXT NOT NULL,
     thread_id TEXT NOT NULL,
@@ -20,6 +20,8 @@ CREATE TABLE threads (
     latest_status TEXT,
     context TEXT,
     carried TEXT,
+    settings TEXT NOT NULL,
+    goal TEXT,
     holder TEXT,
     holder_url TEXT,
     fence INTEGER NOT NULL,
@@ -33,8 +35,8 @@ CREATE INDEX threads_updated ON threads (tenant_id, updated_at_us, thread_id);
 
 CREATE INDEX threads_running ON threads (tenant_id, lease_until_us) WHERE turn_id IS NOT NULL;
 
--- error and usage are JSON; started_seq is the number of the turn's first event, message_index
--- where its messages begin in the journal.
+-- settings, as they are in force, error and usage are JSON; started_seq is the number of the turn's
+-- first event, message_index where its messages begin in the journal.
 CREATE TABLE thread_turns (
     tenant_id TEXT NOT NULL,
     thread_id TEXT NOT NULL,
@@ -43,6 +45,7 @@ CREATE TABLE thread_turns (
     kind TEXT NOT NULL,
     status TEXT NOT NULL,
     prompt TEXT NOT NULL,
+    settings TEXT NOT NULL,
     error TEXT,
     usage TEXT,
     steer_count INTEGER NOT NULL,
