@@ -31,6 +31,11 @@ NAMES_A_THREAD = {
     ("POST", f"{TURN}/tool-calls/{{call_id}}/result"): Case({"success": True}),
     ("POST", f"{THREAD}/approvals/{{approval_id}}"): Case({"decision": "allow"}),
     ("POST", "/v1/approvals/{approval_id}"): Case({"decision": "allow"}),
+    ("GET", f"{THREAD}/goal"): Case(),
+    ("PUT", f"{THREAD}/goal"): Case({"objective": "sell seats"}),
+    ("DELETE", f"{THREAD}/goal"): Case(),
+    ("POST", f"{THREAD}/goal/complete"): Case(),
+    ("POST", f"{THREAD}/goal/block"): Case(),
     ("POST", "/v1/user-input/{thread_id}/{input_id}"): Case({"answers": [{"id": "", "value": ""}]}),
 }
 """Routes that name a thread."""

@@ -32,6 +32,7 @@ class Goal(Struct, frozen=True, kw_only=True):
         token_budget: How many tokens it may take; nothing ends by itself at that.
         tokens_before: What the thread had used when it was set.
         tokens_after: What it had used when the goal was reached.
+        replaces: The goal before it.
     """
 
     goal_id: str
@@ -42,6 +43,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     updated_at_us: int
     status: str = "active"
     tokens_after: int | None = None
+    replaces: str | None = None
 
     def tokens_used(self, usage: UsageTotals) -> int:
         """How many tokens the thread has used for it, by the thread's usage."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from hansard.core.errors import NotFound
 from hansard.core.goals import Goal, make_goal, move_goal
 from hansard.core.thread_settings import change_settings
@@ -53,12 +55,11 @@ def set_goal(objective: str, token_budget: int | None, now_us: int) -> Editor:
     """Set a goal, in place of the one before."""
 
     def edit(thread: Thread) -> Edit:
-        return _told(
-            thread,
-            make_goal(
-                objective, token_budget=token_budget, usage=thread.total_usage, now_us=now_us
-            ),
+        goal = make_goal(
+            objective, token_budget=token_budget, usage=thread.total_usage, now_us=now_us
         )
+        before = thread.goal
+        return _told(thread, goal if before is None else replace(goal, replaces=before.goal_id))
 
     return edit
 
@@ -91,14 +92,13 @@ def goal_of(thread: Thread) -> Goal:
 
 def tell_goal(goal: Goal, thread: Thread) -> dict[str, Any]:
     """What is told of a thread's goal."""
-    used = goal.tokens_used(thread.total_usage)
     return {
         "goal_id": goal.goal_id,
         "thread_id": thread.id,
         "objective": goal.objective,
         "status": goal.status,
         "token_budget": goal.token_budget,
-        "tokens_used": used,
+        "tokens_used": goal.tokens_used(thread.total_usage),
         "created_at": format_us(goal.created_at_us),
         "updated_at": format_us(goal.updated_at_us),
     }

@@ -231,7 +231,7 @@ ENDPOINTS: Final = (
         body=Body(shape=ThreadBody, required=False),
         answer=ThreadAnswer,
         status=201,
-        errors=(404,),
+        errors=(400, 404),
     ),
     Endpoint(
         method="GET",
@@ -272,7 +272,7 @@ ENDPOINTS: Final = (
         handler=update_thread,
         body=Body(shape=ThreadChangesBody),
         answer=ThreadAnswer,
-        errors=(404, 409),
+        errors=(400, 404, 409),
     ),
     Endpoint(
         method="POST",
