@@ -15,9 +15,14 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60  # without the docstring
 
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
-LAST_HANDLERS = {"server/edge.py", "crashes.py", "runtime/agents/pydantic_ai.py"}
+LAST_HANDLERS = {
+    "server/edge.py",
+    "crashes.py",
+    "runtime/agents/pydantic_ai.py",
+    "runtime/stops.py",
+}
 """Where an error of any kind is caught: the server's last handler, the guard of what must not
-take others along, and around the code of a user's own agent."""
+take others along, and twice around the code of a user's own agent."""
 
 DATA_BESIDE_THE_CHECKOUT = {"examples/demo/conversations.py"}
 """The one place that looks for optional input outside of the checkout."""

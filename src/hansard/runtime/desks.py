@@ -76,6 +76,7 @@ class TurnDesk:
         self.private: set[str] = set()
         self._waits: dict[str, Wait] = {}
         self._steered: list[str] = []
+        self._is_closed = False
 
     async def approve(self, call: ToolCalled) -> Approval:
         """Ask whether a tool may be called, if the settings do not say it."""
@@ -143,7 +144,15 @@ class TurnDesk:
         """
         self._settle(self._find("tool_call", call_id), result, {"success": success})
 
+    def close(self) -> None:
+        """Wait for nobody any more: the turn is to end."""
+        self._is_closed = True
+        for wait in list(self._waits.values()):
+            self._settle(wait, None, {"canceled": True} | _denial(wait.kind))
+
     async def _wait(self, kind: str, call: ToolCalled, wait_id: str) -> Any:
+        if self._is_closed:
+            return None
         if len(self._waits) >= WAITING_MAX:
             raise LimitReached(f"{WAITING_MAX} questions are open", code="too_many_waits")
         if wait_id in self._waits:

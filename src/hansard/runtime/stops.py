@@ -1,22 +1,27 @@
 """Stops: how a turn is stopped from outside, and learns how far it came.
 
     stop -> its task is cancelled where it waits -> its agent says what it has done -> AgentFailed
+                                                 `-> it does not end: it is left to itself
 
 Only the block of a turn that may be stopped is: what has been asked is recorded to its end.
+Whatever breaks out of an agent ends its turn, and never the server.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from hansard.core.errors import Unavailable, UpstreamFailed
 from hansard.runtime.agents.protocol import AgentFailed
 
 UNAVAILABLE: Final = 503
 GATEWAY_TIMEOUT: Final = 504
+HEED_S: Final = 5.0  # for which an agent that was stopped may say how far it came
+
+T = TypeVar("T")
 
 
 class Stops:
@@ -27,12 +32,17 @@ class Stops:
     cause of its ``CancelledError``. The block stops itself by ``after`` alone: a task that
     cancels itself is cancelled at its next wait, which may be behind the block.
 
+    Args:
+        heed_s: How long ``outlast`` waits for a block that was stopped.
+
     Attributes:
         is_interrupted: It was stopped, and not for taking too long.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heed_s: float = HEED_S) -> None:
         self.is_interrupted = False
+        self._heed_s = heed_s
+        self._ended = asyncio.Event()
         self._reason: AgentFailed | None = None
         self._is_over = False
         self._task: asyncio.Task[object] | None = None
@@ -53,10 +63,34 @@ class Stops:
         for timer in self._timers:
             timer.cancel()
         self._is_over = True
-        if self._reason is not None and self._task is not None:
+        reason = self._reason
+        if reason is not None and self._task is not None:
             self._task.uncancel()
-        if isinstance(error, asyncio.CancelledError):
-            raise _told_by(error.__cause__, self._reason or self._interruption()) from error
+        if error is not None and not isinstance(error, Exception):
+            raise _told_by(error.__cause__, reason or self._why(error)) from error
+
+    async def outlast(self, do: Callable[[], Awaitable[T]]) -> T:
+        """Do something that may be stopped, and leave it to itself if it does not heed that.
+
+        Raises:
+            AgentFailed: If it was stopped.
+        """
+        task = asyncio.get_running_loop().create_task(self._do(do))
+        task.add_done_callback(self._note_end)
+        await self._ended.wait()
+        if not task.done():
+            assert self._reason is not None
+            raise AgentFailed(self._reason.error, status=self._reason.status)
+        return task.result()
+
+    def check(self) -> None:
+        """Say why it was stopped, if it goes on all the same.
+
+        Raises:
+            AgentFailed: If it was.
+        """
+        if self._reason is not None:
+            raise self._reason
 
     def interrupt(self) -> None:
         """Ask no longer."""
@@ -82,6 +116,23 @@ class Stops:
         self._reason = reason
         if self._task is not None:
             self._task.cancel()
+        self.after(self._heed_s, self._ended.set)
+
+    async def _do(self, do: Callable[[], Awaitable[T]]) -> T:
+        with self:
+            return await do()
+
+    def _note_end(self, task: asyncio.Task[T]) -> None:
+        self._ended.set()
+        if not task.cancelled():
+            task.exception()  # which nobody asks for who does not wait any more
+
+    def _why(self, error: BaseException) -> AgentFailed:
+        """Why a block ends that was not stopped here: its task was, or the agent wants it so."""
+        if isinstance(error, asyncio.CancelledError) and self._task and self._task.cancelling():
+            return self._interruption()
+        broken = UpstreamFailed(f"the agent ended with {type(error).__name__}", code="agent_failed")
+        return AgentFailed(broken)
 
     def _interruption(self) -> AgentFailed:
         self.is_interrupted = True

@@ -35,7 +35,7 @@ from hansard.runtime.log import AGAIN_S, Log, write_payload
 from hansard.runtime.observers import Observer, TurnStart, Watches
 from hansard.runtime.observers import TurnEnd as WatchedEnd
 from hansard.runtime.recorder import Recorder
-from hansard.runtime.stops import Stops
+from hansard.runtime.stops import HEED_S, Stops
 from hansard.runtime.telling import Teller
 from hansard.runtime.turn_records import TurnRecord, recordable
 from hansard.service.sessions import DatabaseSessions
@@ -51,6 +51,7 @@ class TurnParts:
     Attributes:
         turn_s: How long an agent may take.
         wait_s: How long it waits for people.
+        heed_s: How long it may go on once it was stopped.
     """
 
     keeper: GateKeeper
@@ -59,6 +60,7 @@ class TurnParts:
     log: FilteringBoundLogger
     turn_s: float
     wait_s: float
+    heed_s: float = HEED_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,7 @@ class RunningTurn:
         self._holds_lease = holds_lease
         self._ended = ended
         self.is_over = False
-        self._stops = Stops()
+        self._stops = Stops(parts.heed_s)
         self._watches = Watches(parts.observers, self._start(), parts.log)
         self._gate = TurnGate(
             parts.keeper,
@@ -154,6 +156,7 @@ class RunningTurn:
         with Guard(self._parts.log, "turn.crashed", turn_id=self.plan.turn_id):
             end = await self._reach_end()
         self.is_over = True
+        self.desk.close()
         with Guard(self._parts.log, "turn.unrecorded", turn_id=self.plan.turn_id):
             return await self._finish(end)
         return False
@@ -161,6 +164,7 @@ class RunningTurn:
     def interrupt(self) -> None:
         """Ask no longer; how far it came is recorded."""
         self._stops.interrupt()
+        self.desk.close()
 
     def steer(self, prompt: str) -> None:
         """Say something that the agent hears with its next model call."""
@@ -171,13 +175,16 @@ class RunningTurn:
 
     async def _reach_end(self) -> Completed | AgentFailed:
         try:
-            with self._stops:
-                self._stops.after(self._parts.turn_s, self._stops.time_out)
-                return await self._ask()
+            self._stops.after(self._parts.turn_s, self._time_out)
+            return await self._stops.outlast(self._ask)
         except AgentFailed as failed:
             return failed
         except HansardError as error:
             return AgentFailed(error)
+
+    def _time_out(self) -> None:
+        self._stops.time_out()
+        self.desk.close()
 
     async def _ask(self) -> Completed:
         body: Body = {"messages": [*self.plan.context, self.plan.prompt], "stream": True}
@@ -190,6 +197,7 @@ class RunningTurn:
             async for event in events:
                 if isinstance(event, Completed):
                     return event
+                self._stops.check()
                 if self.plan.kind == "message" or isinstance(event, CallDone):
                     self.told.tell(event)
                 if self._log.is_full or self._log.error is not None:

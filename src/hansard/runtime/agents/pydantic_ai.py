@@ -54,6 +54,7 @@ from hansard.runtime.agents.protocol import (
     ToolReturned,
 )
 from hansard.runtime.agents.pydantic_desk import client_tools, desk_capabilities, told_settings
+from hansard.runtime.agents.pydantic_guard import Containing
 from hansard.runtime.agents.pydantic_messages import (
     read_instructions,
     read_messages,
@@ -137,7 +138,7 @@ class PydanticAgent:
             model_settings=_settings(body),
             metadata=told_settings(request.settings),
             toolsets=client_tools(request.settings),
-            capabilities=[ReinjectSystemPrompt(), *desk_capabilities(request.desk)],
+            capabilities=[ReinjectSystemPrompt(), Containing(), *desk_capabilities(request.desk)],
         )
         result: AgentRunResult[Any] | None = None
         teller = _Teller(account, tells_all=request.desk is not None)
