@@ -10,6 +10,7 @@ import pytest
 import hansard
 from hansard import SessionService
 from hansard.core.events import Event
+from hansard.service.sessions import DatabaseSessions
 from tests.places import Place
 from tests.samples import call, dialogue, take, together
 
@@ -128,3 +129,23 @@ async def test_reader_that_goes_away_is_forgotten(record: SessionService) -> Non
         await waiting
     await record.append_messages("s", dialogue(1))
     assert (await record.get("s")).version == 2
+
+
+@pytest.mark.parametrize("later", range(8))
+async def test_reader_that_is_cancelled_while_it_is_woken_ends(later: int, sqlite_url: str) -> None:
+    async with hansard.open(sqlite_url) as record:
+        assert isinstance(record, DatabaseSessions)
+        await record.create(session_id="s")
+        events = record.events("s", since=1)
+        reading = asyncio.ensure_future(anext(events))
+        while not record.runner.database.bulletin._subscribers:
+            await asyncio.sleep(0)
+        await record.get("s")  # which is answered after the reader's own look
+        await asyncio.sleep(0)
+        record.runner.database.bulletin.announce((record.actor.tenant_id, "s"))
+        for _ in range(later):
+            await asyncio.sleep(0)
+        reading.cancel()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert reading.cancelled()

@@ -214,7 +214,8 @@ class DatabaseSessions(Budgets, Lineage):
                     yield event
                 if not found:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), POLL_S)
+                        async with asyncio.timeout(POLL_S):
+                            await changed.wait()
         finally:
             cancel()
 
