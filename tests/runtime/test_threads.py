@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
 from tests.ledgers import Clock
 from tests.runtime.chats import chatting
+from tests.runtime.logs import follow
 from tests.samples import assistant, user
 
 ME = Actor()
@@ -54,14 +55,12 @@ class Runs:
     async def seen(self, engine: Engine, kind: str) -> dict[str, Any]:
         """Wait for an event in the log, and return what it carries."""
         after = 0
-        follow = await self.runtime.follow(ME, engine.thread.id, after=after)
-        async for frames in follow:
-            for frame in frames.split(b"\n\n")[:-1]:
-                event = json.loads(frame.split(b"data: ", 1)[1])
+        source = self.runtime.source(ME, await self.threads.get(engine.thread.id), after=after)
+        async with aclosing(follow(source)) as events:
+            async for event in events:
                 assert event["previous_seq"] == after
                 after = event["seq"]
                 if event["event"] == kind:
-                    await follow.aclose()
                     payload: dict[str, Any] = event["payload"]
                     return payload
         raise AssertionError("the log has no end")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -13,13 +13,14 @@ import pytest
 
 import hansard
 from hansard.core.errors import LimitReached, NotFound, Unavailable
-from hansard.core.events import Event
 from hansard.server import sse
-from hansard.server.sse import HEARTBEAT, RETRY, Streams, write_stream
+from hansard.server.sse import HEARTBEAT, RETRY, Streams, Wake, write_stream
 from tests.places import serve
 from tests.samples import dialogue
 
 Block = dict[str, str]
+
+FRAME = b"id: 1\n\n"
 
 
 @pytest.fixture
@@ -153,105 +154,137 @@ async def test_stream_ends_when_the_session_is_deleted(server: str) -> None:
         assert [block async for block in blocks] == []
 
 
-class Events:
-    """Events by hand: an iterator that waits until it is given one."""
+class Told:
+    """A source by hand; see ``Source`` and ``Reader``."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Event | BaseException] = asyncio.Queue()
-        self.ended = asyncio.Event()
+        self._news: list[bytes | BaseException] = []
+        self._wake: Wake | None = None
 
-    def give(self, item: Event | BaseException) -> None:
-        self._queue.put_nowait(item)
+    @property
+    def is_open(self) -> bool:
+        return self._wake is not None
 
-    def __aiter__(self) -> Events:
-        return self
+    def give(self, item: bytes | BaseException) -> None:
+        self._news.append(item)
+        if self._wake is not None:
+            self._wake()
 
-    async def __anext__(self) -> Event:
+    @contextmanager
+    def open(self, wake: Wake) -> Iterator[Told]:
+        self._wake = wake
         try:
-            item = await self._queue.get()
-        except asyncio.CancelledError:
-            self.ended.set()
-            raise
+            yield self
+        finally:
+            self._wake = None
+
+    async def read(self) -> bytes:
+        item = self._news.pop(0) if self._news else b""
         if isinstance(item, BaseException):
             raise item
         return item
 
 
-def event(number: int) -> Event:
-    return Event(
-        number=number,
-        kind="session.updated",
-        turn_id=None,
-        first_seq=None,
-        last_seq=None,
-        message_count=0,
-        created_at_us=0,
-    )
+def silent(streams: Streams, tenant: str = "acme") -> AsyncGenerator[bytes, None]:
+    return write_stream(Told().open, streams, tenant)
 
 
 async def test_silence_is_broken_by_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "HEARTBEAT_S", 0.0)
-    events = Events()
-    stream = write_stream(events, Streams(1, 1), "acme")
-    assert [await anext(stream) for _ in range(4)] == [RETRY, HEARTBEAT, HEARTBEAT, HEARTBEAT]
+    told = Told()
+    stream = write_stream(told.open, Streams(1, 1), "acme")
+    assert [await anext(stream) for _ in range(3)] == [RETRY, HEARTBEAT, HEARTBEAT]
+    told.give(FRAME)
+    assert [await anext(stream) for _ in range(2)] == [FRAME, HEARTBEAT]
+
+
+async def test_stream_looks_by_itself_when_nobody_wakes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sse, "PULSE_S", 0.0)
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.001)
+    stream = silent(Streams(1, 1))
+    assert [await anext(stream) for _ in range(3)] == [RETRY, HEARTBEAT, HEARTBEAT]
+
+
+async def test_stream_that_waits_is_woken() -> None:
+    told = Told()
+    stream = write_stream(told.open, Streams(1, 1), "acme")
+    assert await anext(stream) == RETRY
+    coming = asyncio.ensure_future(anext(stream))
+    while not told.is_open:
+        await asyncio.sleep(0)
+    told.give(FRAME)
+    assert await coming == FRAME
     await stream.aclose()
-    assert events.ended.is_set()
+    assert not told.is_open
 
 
 async def test_drain_ends_streams_with_a_hint_and_opens_none() -> None:
     streams = Streams(2, 2)
-    events = Events()
-    events.give(event(1))
-    stream = write_stream(events, streams, "acme")
-    assert await anext(stream) == RETRY
-    assert (await anext(stream)).startswith(b"id: 1\n")
+    told = Told()
+    told.give(FRAME)
+    stream = write_stream(told.open, streams, "acme")
+    assert [await anext(stream) for _ in range(2)] == [RETRY, FRAME]
+    coming = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
     streams.close()
-    assert [chunk async for chunk in stream] == [RETRY]
+    assert [await coming, *[chunk async for chunk in stream]] == [RETRY]
     assert streams.count == 0
     with pytest.raises(Unavailable):
-        await anext(write_stream(events, streams, "acme"))
+        await anext(silent(streams))
+
+
+async def test_drain_ends_streams_that_have_more_to_say() -> None:
+    streams = Streams(1, 1)
+    told = Told()
+    for _ in range(9):
+        told.give(FRAME)
+    stream = write_stream(told.open, streams, "acme")
+    assert [await anext(stream) for _ in range(2)] == [RETRY, FRAME]
+    streams.close()
+    assert [chunk async for chunk in stream] == [RETRY]
 
 
 async def test_old_stream_ends_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "AGE_MAX_S", 0.0)
-    stream = write_stream(Events(), Streams(1, 1), "acme")
-    assert [chunk async for chunk in stream] == [RETRY, RETRY]
+    assert [chunk async for chunk in silent(Streams(1, 1))] == [RETRY, RETRY]
 
 
 async def test_one_stream_too_many_is_refused() -> None:
     streams = Streams(1, 1)
-    first = write_stream(Events(), streams, "acme")
+    first = silent(streams)
     await anext(first)
     with pytest.raises(LimitReached):
-        await anext(write_stream(Events(), streams, "acme"))
+        await anext(silent(streams))
     await first.aclose()
-    assert await anext(write_stream(Events(), streams, "acme")) == RETRY
+    assert await anext(silent(streams)) == RETRY
 
 
 async def test_one_tenant_leaves_places_to_others() -> None:
     streams = Streams(3, 2)
-    open_ = [write_stream(Events(), streams, tenant) for tenant in ("acme", "acme", "umbrella")]
+    open_ = [silent(streams, tenant) for tenant in ("acme", "acme", "umbrella")]
     for stream in open_[:2]:
         await anext(stream)
     with pytest.raises(LimitReached) as refused:
-        await anext(write_stream(Events(), streams, "acme"))
+        await anext(silent(streams))
     assert refused.value.details == {"limit": 2}
     assert await anext(open_[2]) == RETRY
     await open_[2].aclose()
     await open_[0].aclose()
-    assert await anext(write_stream(Events(), streams, "acme")) == RETRY
+    assert await anext(silent(streams)) == RETRY
 
 
 async def test_stream_whose_session_goes_ends_cleanly() -> None:
-    events = Events()
-    events.give(NotFound("gone"))
-    assert [chunk async for chunk in write_stream(events, Streams(1, 1), "acme")] == [RETRY]
+    told = Told()
+    told.give(NotFound("gone"))
+    assert [chunk async for chunk in write_stream(told.open, Streams(1, 1), "acme")] == [RETRY]
 
 
 async def test_stream_passes_other_errors_on() -> None:
-    events = Events()
-    events.give(Unavailable("later"))
-    stream = write_stream(events, Streams(1, 1), "acme")
+    told = Told()
+    told.give(Unavailable("later"))
+    stream = write_stream(told.open, Streams(1, 1), "acme")
     assert await anext(stream) == RETRY
     with pytest.raises(Unavailable):
         await anext(stream)

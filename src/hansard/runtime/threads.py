@@ -10,9 +10,10 @@ Engines that nobody asks are let go, the least recently used first, never one wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 from weakref import WeakValueDictionary
@@ -31,7 +32,7 @@ from hansard.core.threads import (
 from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.engine import Engine
-from hansard.runtime.feeds import Feeds
+from hansard.runtime.feeds import Feeds, LogReader, Wake
 from hansard.runtime.journals import read_journal
 from hansard.runtime.leases import HeldElsewhere, Leases
 from hansard.runtime.operations import GetSnapshot, Shutdown, Snapshot
@@ -193,11 +194,13 @@ class Runtime:
             await engine.link(session.id)
         return Saved(snapshot=snapshot, receipt=receipt, session=session, is_new=is_new)
 
-    async def follow(self, actor: Actor, thread_id: str, *, after: int) -> AsyncGenerator[bytes]:
-        """Give the frames of a thread's events after one, first the past, then live; no end."""
-        threads = self.threads(actor)
-        thread = await threads.get(thread_id)
-        return self.feeds.follow(threads, thread_id, after=after, last=thread.seq)
+    def source(
+        self, actor: Actor, thread: Thread, *, after: int
+    ) -> Callable[[Wake], AbstractContextManager[LogReader]]:
+        """Give what reads a thread's log after an event, first the past, then what comes."""
+        return partial(
+            self.feeds.reading, self.threads(actor), thread.id, after=after, last=thread.seq
+        )
 
     def _find_holding(self, key: Key) -> Engine | None:
         engine = self._engines.get(key)
@@ -236,7 +239,7 @@ class Runtime:
         messages = await read_journal(record, thread)
         key = (actor.tenant_id, thread_id)
         feed = self.feeds.open(key, thread.seq)
-        feed.is_local = True
+        feed.begin(thread.seq)
         engine = Engine(
             self._parts,
             record,
@@ -258,7 +261,7 @@ class Runtime:
             await engine.run()
         if self._engines.get(key) is engine:
             del self._engines[key]
-        engine.feed.is_local = False
+        engine.feed.end()
         self.feeds.leave(key)
         with Guard(self._parts.log, "engine.unreleased", thread_id=key[1]):
             threads = self.threads(Actor(key[0], engine.thread.owner))

@@ -1,8 +1,11 @@
-"""Server-sent events: a session's changes, first the past, then live.
+"""Server-sent events: a session's changes or a thread's log, first the past, then live.
 
     id: 7                        the session's version after the change
     event: turn.recorded
     data: {"number":7, ...}
+
+    source --wake--> bell <--pulse, drain--
+    bell --> read what is new, send it, wait for the bell
 
 A stream that has nothing to say says so every 15 s. It ends, with a hint when to come back,
 when the server drains or the stream has lived for an hour (so that credentials are checked
@@ -14,19 +17,35 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager, suppress
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, Protocol
 
 from hansard.core.errors import LimitReached, NotFound, Unavailable
-from hansard.core.events import Event
-from hansard.server.answers import EventData
-from hansard.server.calls import to_json
 
 HEARTBEAT_S = 15.0
 AGE_MAX_S = 3_600.0
+PULSE_S: Final = 1.0  # for which a stream waits for news before it looks by itself
 RETRY: Final = b"retry: 2000\n\n"
 HEARTBEAT: Final = b": still here\n\n"
+
+Wake = Callable[[], None]
+
+
+class Reader(Protocol):
+    """Reads what a stream tells."""
+
+    async def read(self) -> bytes:
+        """Return what is new, as events of a stream; empty if nothing is.
+
+        Raises:
+            NotFound: If what it is about is gone.
+        """
+        ...
+
+
+Source = Callable[[Wake], AbstractContextManager[Reader]]
+"""Opens a reader, and calls what it is given whenever there may be something to read."""
 
 
 class Streams:
@@ -41,89 +60,84 @@ class Streams:
         self._most = most
         self._share = share
         self._by_tenant: Counter[str] = Counter()
-        self.count = 0
-        self.closing = asyncio.Event()
+        self._open: set[Wake] = set()
+        self.is_closing = False
+
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._open)
 
     def close(self) -> None:
         """Let all streams end, and none begin."""
-        self.closing.set()
+        self.is_closing = True
+        for wake in self._open:
+            wake()
 
     @contextmanager
-    def place(self, tenant_id: str) -> Iterator[None]:
-        """Take a place for one stream.
+    def place(self, tenant_id: str, wake: Wake) -> Iterator[None]:
+        """Take a place for one stream, which is woken when it has to end.
 
         Raises:
             LimitReached: If all are taken, or all that the tenant may take.
             Unavailable: If the server drains.
         """
-        if self.closing.is_set():
+        if self.is_closing:
             raise Unavailable("the server is about to stop", code="draining")
         for count, limit in ((self.count, self._most), (self._by_tenant[tenant_id], self._share)):
             if count >= limit:
                 raise LimitReached(
                     f"{limit} streams are open already", code="too_many_streams", limit=limit
                 )
-        self.count += 1
+        self._open.add(wake)
         self._by_tenant[tenant_id] += 1
         try:
             yield
         finally:
-            self.count -= 1
+            self._open.remove(wake)
             self._by_tenant -= Counter((tenant_id,))  # which forgets those that have none
 
 
 async def write_stream(
-    events: AsyncIterator[Event], streams: Streams, tenant_id: str
+    source: Source, streams: Streams, tenant_id: str
 ) -> AsyncGenerator[bytes, None]:
-    """Write a session's events as a stream, until they end or the stream has to."""
-    async with aclosing(write_frames(_frames(events), streams, tenant_id)) as frames:
-        async for frame in frames:
-            yield frame
-
-
-async def write_frames(
-    frames: AsyncIterator[bytes], streams: Streams, tenant_id: str
-) -> AsyncGenerator[bytes, None]:
-    """Write what is encoded already as a stream, until it ends or the stream has to."""
-    with streams.place(tenant_id):
+    """Write what a source tells, until it is gone or the stream has to end."""
+    bell = asyncio.Event()
+    with streams.place(tenant_id, bell.set), source(bell.set) as reader, _pulse(bell.set):
         yield RETRY
-        ends_at = asyncio.get_running_loop().time() + AGE_MAX_S
-        closing = asyncio.ensure_future(streams.closing.wait())
-        coming = asyncio.ensure_future(_next(frames))
-        try:
-            while asyncio.get_running_loop().time() < ends_at:
-                await asyncio.wait(
-                    {closing, coming}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
-                )
-                if coming.done():
-                    frame = coming.result()
-                    if frame is None:
-                        return
-                    yield frame
-                    coming = asyncio.ensure_future(_next(frames))
-                elif closing.done():
-                    break
-                else:
-                    yield HEARTBEAT
-            yield RETRY
-        finally:
-            closing.cancel()
-            coming.cancel()
-            await asyncio.gather(closing, coming, return_exceptions=True)
+        now = asyncio.get_running_loop().time
+        ends_at = now() + AGE_MAX_S
+        said_at = now()
+        while now() < ends_at and not streams.is_closing:
+            bell.clear()
+            try:
+                frames = await reader.read()
+            except NotFound:
+                return
+            if frames:
+                yield frames
+                said_at = now()
+            elif now() - said_at >= HEARTBEAT_S:
+                yield HEARTBEAT
+                said_at = now()
+            else:
+                await bell.wait()
+        yield RETRY
 
 
-async def _frames(events: AsyncIterator[Event]) -> AsyncGenerator[bytes, None]:
-    async for event in events:
-        yield _write(event)
+@contextmanager
+def _pulse(wake: Wake) -> Iterator[None]:
+    """Wake a stream from time to time: hints may get lost, and silence is to be broken."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
 
+    def beat() -> None:
+        nonlocal timer
+        wake()
+        timer = loop.call_later(PULSE_S, beat)
 
-async def _next(frames: AsyncIterator[bytes]) -> bytes | None:
-    """The next piece; None after the last, or when what it is about is gone."""
-    with suppress(NotFound):
-        return await anext(frames, None)
-    return None
-
-
-def _write(event: Event) -> bytes:
-    data = to_json(EventData.of(event))
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.kind.encode(), data)
+    timer = loop.call_later(PULSE_S, beat)
+    try:
+        yield
+    finally:
+        timer.cancel()

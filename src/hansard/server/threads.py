@@ -22,7 +22,7 @@ from hansard.server.bodies import NoQuery
 from hansard.server.calls import Call, Reply, Stream, next_cursor, page_limit, to_json
 from hansard.server.endpoint import LAST_EVENT_ID, Body, Endpoint
 from hansard.server.events import since as read_since
-from hansard.server.sse import write_frames
+from hansard.server.sse import write_stream
 from hansard.server.thread_shapes import (
     ThreadAnswer,
     ThreadBody,
@@ -157,8 +157,8 @@ async def follow_thread(call: Call[ThreadEventsQuery, None]) -> Stream:
                 f"replay_limit must be from 0 to {REPLAY_MAX}", code="invalid_replay_limit"
             )
         after = max(after, thread.seq - query.replay_limit)
-    frames = await runtime_of(call).follow(actor, thread.id, after=after)
-    stream = write_frames(frames, call.context.streams, actor.tenant_id)
+    source = runtime_of(call).source(actor, thread, after=after)
+    stream = write_stream(source, call.context.streams, actor.tenant_id)
     return Stream(stream, b"text/event-stream")
 
 

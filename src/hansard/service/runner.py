@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -78,6 +78,21 @@ class Runner:
         answer, done = self._inbox().expect(self.database)
         self.database.append(item, done, key=item.key, size_bytes=item.size_bytes)
         return await answer
+
+    @contextlib.contextmanager
+    def hearing(self, key: tuple[str, str], wake: Callable[[], None]) -> Iterator[None]:
+        """Call ``wake`` on this loop whenever a session changes; it is only a hint."""
+        loop = asyncio.get_running_loop()
+
+        def call() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and who listened with it
+                loop.call_soon_threadsafe(wake)
+
+        cancel = self.database.bulletin.subscribe(key, call)
+        try:
+            yield
+        finally:
+            cancel()
 
     async def read_alone(self, fn: Callable[[Tx], T]) -> T:
         """Run what may take longer on a snapshot, where no other read waits for its end."""

@@ -202,13 +202,11 @@ class DatabaseSessions(Budgets, Lineage):
     async def events(self, session_id: str, *, since: int = 0) -> AsyncIterator[Event]:
         check_seq(since, "since")
         changed = asyncio.Event()
-        loop = asyncio.get_running_loop()
         key = (self.actor.tenant_id, check_id(session_id, "session_id"))
-        cancel = self.runner.database.bulletin.subscribe(key, lambda: _wake(loop, changed))
-        try:
+        with self.runner.hearing(key, changed.set):
             while True:
                 changed.clear()
-                found = await self._list_events(session_id, since)
+                found = await self.list_events(session_id, after=since)
                 for event in found:
                     since = event.number
                     yield event
@@ -216,8 +214,15 @@ class DatabaseSessions(Budgets, Lineage):
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(POLL_S):
                             await changed.wait()
-        finally:
-            cancel()
+
+    async def list_events(self, session_id: str, *, after: int) -> Sequence[Event]:
+        """Return a session's events after a number, in order; at most ``EVENTS_STEP``."""
+        return await self.read_session(
+            session_id,
+            lambda tx, _session: events.list_page(
+                tx, self.actor, session_id, after=after, limit=EVENTS_STEP
+            ),
+        )
 
     async def check(self) -> dict[str, Any]:
         """Ask the database whether it answers; return its engine and schema version."""
@@ -231,14 +236,6 @@ class DatabaseSessions(Budgets, Lineage):
     async def diagnose(self) -> Sequence[Finding]:
         """Look at everything that durability rests on."""
         return await asyncio.to_thread(durability.diagnose, self.runner.database.engine)
-
-    async def _list_events(self, session_id: str, after: int) -> Sequence[Event]:
-        return await self.read_session(
-            session_id,
-            lambda tx, _session: events.list_page(
-                tx, self.actor, session_id, after=after, limit=EVENTS_STEP
-            ),
-        )
 
     async def _purge(self, before_us: int) -> Purged:
         now_us = self.clock()
@@ -254,8 +251,3 @@ def _create(tx: Tx, actor: Actor, new: NewSession) -> Session:
         head = sessions.lock(tx, actor, new.id)
         messages.save(tx, actor, head, new.messages, new.at_us)
     return sessions.get(tx, actor, new.id)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever listened
-        loop.call_soon_threadsafe(changed.set)
