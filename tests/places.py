@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sqlite3
 import threading
@@ -26,8 +27,14 @@ TABLES = {
     "postgres": "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename",
 }
 
+SCHEMA = frozenset({"schema_migrations", "installation"})
+"""Tables whose rows belong to the schema."""
+
 LEDGER = frozenset({"usage_entries", "session_usage", "hourly_usage"})
 """Tables that say what calls cost, also when their session is gone."""
+
+
+GRACE_S = 5  # for requests under way when a server stops
 
 
 @dataclass(frozen=True)
@@ -72,10 +79,11 @@ class Place:
 
         Of a few rows, deleting is many times cheaper than TRUNCATE, which makes new files.
         """
-        tables = set(self.tables()) - {"schema_migrations", "installation"}
-        if tables:
-            deletes = "; ".join(f"DELETE FROM {table}" for table in sorted(tables))
-            self.execute(f"SET session_replication_role = replica; {deletes}")
+        with self._connected() as execute:
+            tables = {table for (table,) in execute(TABLES[self.dialect])} - SCHEMA
+            if tables:
+                deletes = "; ".join(f"DELETE FROM {table}" for table in sorted(tables))
+                execute(f"SET session_replication_role = replica; {deletes}")
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table."""
@@ -95,13 +103,34 @@ def _execute(postgres: psycopg.Connection[Any], statement: str) -> list[tuple[An
     return cursor.fetchall() if cursor.description else []
 
 
+class PromptServer(uvicorn.Server):
+    """Uvicorn that stops when it is told to; its own looks for that ten times a second."""
+
+    async def main_loop(self) -> None:
+        self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
+        await self.on_tick(0)
+        await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if under_way := self.server_state.tasks:
+            await asyncio.wait(under_way, timeout=GRACE_S)
+        await self.lifespan.shutdown()
+
+    def stop(self) -> None:
+        """Let requests under way finish, and end; called from another thread."""
+        self._loop.call_soon_threadsafe(self._told.set)
+
+
 @contextmanager
 def serve(database_url: str, access: AccessSettings | None = None) -> Iterator[str]:
     """Run the service on a database, in a thread, and give its URL once it is ready."""
     settings = Settings(server=ServerSettings(log_level="error"), access=access or AccessSettings())
     app = create_app(open_database(database_url), settings)
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    server = PromptServer(uvicorn.Config(app, log_config=None, lifespan="on"))
     with socket.create_server(("127.0.0.1", 0)) as listener:  # connections wait for the server
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -111,5 +140,5 @@ def serve(database_url: str, access: AccessSettings | None = None) -> Iterator[s
                 time.sleep(0.01)
             yield url
         finally:
-            server.should_exit = True
+            server.stop()
             thread.join()
