@@ -20,6 +20,10 @@ from tests.places import Place, serve
 from tests.postgres import PostgresServer, open_server
 
 KINDS = ("sqlite", "postgres", "http")
+TESTS = Path(__file__).parent
+UNMEASURED = frozenset({"docs", "faults", "house"})
+"""Folders whose tests measure no coverage, which would double their cost: they lead through
+code that others test, and end most of what they start before it could tell."""
 
 _server_key = pytest.StashKey[PostgresServer]()
 _stack_key = pytest.StashKey[ExitStack]()
@@ -51,6 +55,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of xdist where the server is."""
     node.workerinput["postgres"] = _server(node.config).admin_url
+
+
+@pytest.hookimpl
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in UNMEASURED:
+            item.add_marker("no_cover")
+
+
+@pytest.fixture(autouse=True)
+def _processes_unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure no processes either that a test starts which is not measured itself."""
+    if request.node.get_closest_marker("no_cover"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 def _server(config: pytest.Config) -> PostgresServer:
