@@ -11,6 +11,9 @@ DEMO := $(VENV)/demo-by-$(subst /,-,$(PYTHON))
 TOOLS := $(VENV)/tools-by-$(subst /,-,$(PYTHON))
 RIVALS := $(VENV)/rivals-by-$(subst /,-,$(PYTHON))
 
+# Tests start hundreds of processes: they find the code compiled, whatever the caller's rule is.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: help demo test serve bench faults lint docs prices clean
 
