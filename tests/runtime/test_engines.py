@@ -20,7 +20,7 @@ from hansard.runtime.engine import MAILBOX_MAX
 from hansard.runtime.operations import (
     Change,
     Compact,
-    GetSnapshot,
+    GetSessionSnapshot,
     Interrupt,
     SendMessage,
     Shutdown,
@@ -95,7 +95,7 @@ async def test_summary_stands_for_what_was_said_until_that_is_undone(
     assert await runs.journal(engine) == [user("first"), assistant("one")]
     await runs.send(engine, "second")
     assert agent.asked[-1] == [{"role": "system", "content": "they spoke"}, user("second")]
-    snapshot = await engine.ask(GetSnapshot())
+    snapshot = await engine.ask(GetSessionSnapshot())
     assert snapshot.messages == await runs.journal(engine)
     assert len(snapshot.messages) == 4
     await engine.ask(Change(edit=update({"context": None})))
@@ -137,7 +137,9 @@ async def test_full_mailbox_refuses_and_changes_nothing(
 ) -> None:
     runs = await running(stack, record, tmp_path)
     engine = await runs.new()
-    asked = [asyncio.ensure_future(engine.ask(GetSnapshot())) for _ in range(MAILBOX_MAX + 1)]
+    asked = [
+        asyncio.ensure_future(engine.ask(GetSessionSnapshot())) for _ in range(MAILBOX_MAX + 1)
+    ]
     done = await asyncio.gather(*asked, return_exceptions=True)
     refused = [outcome for outcome in done if isinstance(outcome, LimitReached)]
     assert [error.code for error in refused] == ["mailbox_full"]
@@ -150,7 +152,7 @@ async def test_engine_that_has_stopped_says_so(
     engine = await runs.new()
     await engine.ask(Shutdown())
     with pytest.raises(Unavailable) as caught:
-        await engine.ask(GetSnapshot())
+        await engine.ask(GetSessionSnapshot())
     assert caught.value.code == "engine_stopped"
     again = await runs.runtime.engine(ME, (await runs.new()).thread.id)
     await runs.send(again)

@@ -19,7 +19,7 @@ from hansard.runtime.agents.protocol import Agent as ThreadAgent
 from hansard.runtime.agents.pydantic_ai import PydanticAgent
 from hansard.runtime.agents.upstream import Upstream
 from hansard.runtime.agents.upstream_threads import ThreadUpstream
-from hansard.runtime.operations import GetSnapshot, SendMessage, Steer
+from hansard.runtime.operations import GetSessionSnapshot, SendMessage, Steer
 from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
 from tests.runtime.chats import chatting
@@ -118,7 +118,7 @@ async def test_tools_of_a_user_agent_wait_for_people(
     assert "no seat 1A" in results["w4"]
     assert user("and quickly") in journal
     assert journal[-1] == assistant("heard: and quickly")
-    snapshot = await engine.ask(GetSnapshot())
+    snapshot = await engine.ask(GetSessionSnapshot())
     assert snapshot.messages == journal
     live = {
         payload["item"]["id"]: payload["item"]

@@ -19,7 +19,8 @@ from hansard.core.threads import ThreadEvent
 from hansard.runtime.agents.scripted import Line, Scripted, ScriptedTool
 from hansard.runtime.engine import Engine
 from hansard.runtime.leases import HeldElsewhere
-from hansard.runtime.operations import GetSnapshot, Interrupt, SendMessage, Steer
+from hansard.runtime.operations import GetSessionSnapshot, Interrupt, SendMessage, Steer
+from hansard.runtime.saves import save
 from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
 from tests.ledgers import Clock
@@ -52,9 +53,8 @@ class Runs:
     async def events(self, engine: Engine) -> Sequence[ThreadEvent]:
         return await self.threads.list_events(engine.thread.id, after=0, limit=1_000)
 
-    async def seen(self, engine: Engine, kind: str) -> dict[str, Any]:
+    async def seen(self, engine: Engine, kind: str, *, after: int = 0) -> dict[str, Any]:
         """Wait for an event in the log, and return what it carries."""
-        after = 0
         source = self.runtime.source(ME, await self.threads.get(engine.thread.id), after=after)
         async with aclosing(follow(source)) as events:
             async for event in events:
@@ -137,9 +137,9 @@ async def test_snapshot_is_what_the_record_says(
     engine = await runs.new()
     await engine.ask(SendMessage(prompt="find a seat", settings={"auto_approve": True}))
     await engine.wait_for_turn()
-    snapshot = await engine.ask(GetSnapshot())
+    snapshot = await engine.ask(GetSessionSnapshot())
     assert snapshot.messages == await runs.journal(engine)
-    assert snapshot.turn_id is None
+    assert snapshot.turn is None
     thread = await runs.threads.get(engine.thread.id)
     assert (snapshot.seq, snapshot.usage) == (thread.seq, thread.usage)
     turn_id = thread.latest_turn_id
@@ -158,11 +158,12 @@ async def test_snapshot_of_a_running_turn_is_taken_between_two_events(
     runs = await running(stack, record, tmp_path, Line(text="first"), SLOW)
     engine = await runs.new()
     await runs.send(engine, "one")
-    before = await engine.ask(GetSnapshot())
+    before = await engine.ask(GetSessionSnapshot())
     turn_id = await engine.ask(SendMessage(prompt="two"))
     await runs.seen(engine, "item.delta")
-    snapshot = await engine.ask(GetSnapshot())
-    assert snapshot.turn_id == turn_id
+    snapshot = await engine.ask(GetSessionSnapshot())
+    assert snapshot.turn is not None
+    assert snapshot.turn.id == turn_id
     assert snapshot.messages == [user("one"), assistant("first"), user("two")]
     assert snapshot.usage.calls >= before.usage.calls
     assert snapshot.seq > before.seq
@@ -294,14 +295,14 @@ async def test_save_makes_a_session_and_keeps_it_up(
     runs = await running(stack, record, tmp_path)
     engine = await runs.new()
     with pytest.raises(InvalidInput) as caught:
-        await runs.runtime.save(ME, None, None)
+        await save(runs.runtime, ME, None, None)
     assert caught.value.code == "empty_thread"
     await runs.send(engine, "one")
-    first = await runs.runtime.save(ME, None, None)
+    first = await save(runs.runtime, ME, None, None)
     assert first.is_new
     assert first.session.message_count == 2
     await runs.send(engine, "two")
-    second = await runs.runtime.save(ME, engine.thread.id, None)
+    second = await save(runs.runtime, ME, engine.thread.id, None)
     assert (second.session.id, second.is_new) == (first.session.id, False)
     assert (second.receipt.appended, second.receipt.replaced) == (2, 0)
     total = second.session.cost_data["total_tokens"]
@@ -309,7 +310,7 @@ async def test_save_makes_a_session_and_keeps_it_up(
     thread, _ = await runs.threads.resume(second.session.id, "scripted")
     again = await runs.runtime.engine(ME, thread.id)
     await runs.send(again, "three")
-    third = await runs.runtime.save(ME, thread.id, second.session.id)
+    third = await save(runs.runtime, ME, thread.id, second.session.id)
     assert third.session.cost_data["total_tokens"] > total
     assert third.session.message_count == 6
 

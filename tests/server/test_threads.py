@@ -182,7 +182,7 @@ async def test_live_state_is_saved_while_a_turn_runs(api: httpx.AsyncClient) -> 
     assert saved.status_code == 200
     told = saved.json()
     assert (told["thread_id"], told["chosen"]) == (thread_id, "latest")
-    assert (told["active_turn_id"], told["created"]) == (turn_id, True)
+    assert (told["turn"]["id"], told["created"]) == (turn_id, True)
     roles = [message["role"] for message in told["session"]["messages"]]
     assert roles == ["user", "assistant", "user", "assistant", "tool", "assistant", "user"]
     stale = await api.put(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -55,6 +56,7 @@ class TurnDesk:
 
     Attributes:
         private: Calls of tools that a person answers, which the record does not hold.
+        told: What readers were told of the questions that are open, by id; it is on disk.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class TurnDesk:
         self._wait_s = wait_s
         self._settings = settings
         self.private: set[str] = set()
+        self.told: dict[str, dict[str, Any]] = {}
         self._waits: dict[str, Wait] = {}
         self._steered: list[str] = []
         self._is_closed = False
@@ -160,7 +163,12 @@ class TurnDesk:
         told = self._tell(wait_id, call)
         loop = asyncio.get_running_loop()
         wait = self._waits[wait_id] = Wait(wait_id, kind, loop.create_future())
-        self._log.put(REQUESTED[kind], told, turn_id=self._turn_id)
+        self._log.put(
+            REQUESTED[kind],
+            told,
+            turn_id=self._turn_id,
+            then=lambda: self.told.update({wait_id: {"kind": kind, **told}}),
+        )
         try:
             await asyncio.wait([wait.answer], timeout=self._wait_s)
         except asyncio.CancelledError:
@@ -187,9 +195,17 @@ class TurnDesk:
     def _settle(self, wait: Wait, answer: Any, told: dict[str, Any]) -> None:
         if self._waits.pop(wait.id, None) is None:
             return  # somebody has answered meanwhile
-        self._log.put(SETTLED[wait.kind], {"id": wait.id, **told}, turn_id=self._turn_id)
+        self._log.put(
+            SETTLED[wait.kind],
+            {"id": wait.id, **told},
+            turn_id=self._turn_id,
+            then=partial(self._forget, wait.id),
+        )
         if not wait.answer.done():
             wait.answer.set_result(answer)
+
+    def _forget(self, wait_id: str) -> None:
+        self.told.pop(wait_id, None)
 
     def _new_id(self) -> str:
         return make_ulid(self._clock(), NOISE)

@@ -17,12 +17,10 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any, Final, TypeVar
 
-from hansard.core import strict_json
 from hansard.core.errors import Conflict, HansardError, LimitReached, NotFound, Unavailable
 from hansard.core.ids import make_ulid
 from hansard.core.items import with_answers
-from hansard.core.sessions import NAME_LENGTH_MAX, SYSTEM_PROMPT_LENGTH_MAX, TITLE_LENGTH_MAX
-from hansard.core.strict_json import check_optional_text
+from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
 from hansard.core.thread_edits import Editor, update
 from hansard.core.thread_settings import change_settings, write_settings
 from hansard.core.threads import (
@@ -34,21 +32,24 @@ from hansard.core.threads import (
     check_prompt,
     turn_active,
 )
-from hansard.core.usage import UsageTotals, charge
+from hansard.core.usage import NewUsage, UsageTotals, charge
 from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.feeds import Feed
+from hansard.runtime.journals import read_journal
 from hansard.runtime.log import Log, write_payload
 from hansard.runtime.operations import (
+    SUM_UP,
     Change,
     Compact,
-    GetSnapshot,
+    GetSessionSnapshot,
     Interrupt,
     Operation,
     SendMessage,
     Shutdown,
     Snapshot,
     Steer,
+    SyncSession,
 )
 from hansard.runtime.telling import first_events, started
 from hansard.runtime.thread_turns import RunningTurn, TurnParts, TurnPlan
@@ -59,27 +60,18 @@ T = TypeVar("T")
 Body = dict[str, Any]
 
 MAILBOX_MAX: Final = 32  # operations that wait for one engine
-SUM_UP: Final[Body] = {
-    "role": "user",
-    "content": (
-        "Sum up this conversation for yourself, so that you can go on from the summary alone. "
-        "Keep what was decided, what is still open, names, numbers and identifiers. "
-        "Write nothing else."
-    ),
-}
 
 
 class Engine:
-    """The engine of one thread.
+    """The engine of one thread; it knows the history after the first ``SyncSession``.
 
     Args:
         record: On behalf of the thread's owner.
-        messages: The journal's.
-        find_agent: Gives an agent by its name.
 
     Attributes:
         feed: Where readers of this process are told.
         lease_until_s: When the lease ends, by the loop's clock.
+        saving: Held by whoever saves the thread: one does it after the other.
     """
 
     def __init__(
@@ -88,7 +80,6 @@ class Engine:
         record: DatabaseSessions,
         threads: ThreadService,
         thread: Thread,
-        messages: list[Body],
         feed: Feed,
         *,
         agent: Agent,
@@ -100,10 +91,12 @@ class Engine:
         self.lease_until_s = lease_until_s
         self.used_at_s = asyncio.get_running_loop().time()
         self.turn: RunningTurn | None = None
+        self.saving = asyncio.Lock()
         self._parts = parts
         self._record = record
         self._threads = threads
-        self._messages = messages
+        self._messages: list[Body] = []
+        self._last_call: NewUsage | None = None
         self._agent = agent
         self._turn_task: asyncio.Task[None] | None = None
         self._mailbox: asyncio.Queue[Operation[Any]] = asyncio.Queue()
@@ -212,32 +205,40 @@ class Engine:
             operation.answer.set_result(answer)
 
     async def _do(self, operation: Operation[Any]) -> Any:
+        answer: Any = None
         match operation:
-            case SendMessage(prompt=prompt):
-                said = {"role": "user", "content": check_prompt(prompt, SYSTEM_PROMPT_LENGTH_MAX)}
-                strict_json.write(said)
-                check_optional_text(operation.model, "model", length_max=NAME_LENGTH_MAX)
-                check_optional_text(operation.summary, "input_summary", length_max=TITLE_LENGTH_MAX)
-                return await self._begin("message", said, operation)
+            case SendMessage():
+                answer = await self._begin("message", operation.message(), operation)
             case Compact():
                 if not self._messages:
                     raise Conflict("there is nothing to sum up", code="empty_thread")
-                return await self._begin("compaction", SUM_UP, operation)
+                answer = await self._begin("compaction", SUM_UP, operation)
             case Steer(turn_id=turn_id, prompt=prompt):
                 turn = self._running(turn_id)
                 turn.steer(check_prompt(prompt, SYSTEM_PROMPT_LENGTH_MAX))
-                return turn.steer_count
+                answer = turn.steer_count
             case Interrupt(turn_id=turn_id):
                 turn = self._running(turn_id)
                 self._log.put("turn.interrupt_requested", {"turn_id": turn_id}, turn_id=turn_id)
                 turn.interrupt()
-            case GetSnapshot():
-                return self._snapshot()
+            case SyncSession():
+                answer = await self._sync()
+            case GetSessionSnapshot():
+                answer = self._snapshot()
             case Change(edit=edit):
-                return await self._change(edit)
+                answer = await self._change(edit)
             case Shutdown():
                 await self.wait_for_turn()
-        return None
+        return answer
+
+    async def _sync(self) -> Thread:
+        if self.turn is not None:
+            raise turn_active(self._thread.id, self.turn.plan.turn_id)
+        await self._log.drain()
+        thread = await self._threads.get(self._thread.id)
+        self._messages = await read_journal(self._record, thread)
+        self._thread = replace(thread, message_count=len(self._messages))
+        return self.thread
 
     async def _begin(self, kind: str, prompt: Body, asked: SendMessage | Compact) -> str:
         """Begin a turn: its row and its first events are on disk when this returns."""
@@ -321,6 +322,7 @@ class Engine:
         turn = self.turn
         assert turn is not None
         self._messages += turn.told.said
+        self._last_call = turn.told.last_call or self._last_call
         self._thread = replace(
             self._thread,
             turn_id=None,
@@ -344,15 +346,20 @@ class Engine:
         return self.thread
 
     def _snapshot(self) -> Snapshot:
-        turn = self.turn
+        thread, turn, call = self.thread, self.turn, self._last_call
+        messages = list(self._messages)
+        if turn is not None:
+            messages += turn.told.said
+            thread = replace(thread, usage=self._usage_with(turn))
+            call = turn.told.last_call or call
         return Snapshot(
-            thread=self.thread,
-            messages=[*self._messages, *(turn.told.said if turn is not None else ())],
-            usage=replace(self._thread, usage=self._usage_with(turn)).total_usage
-            if turn is not None
-            else self._thread.total_usage,
-            seq=self._log.seq,
-            turn_id=None if turn is None else turn.plan.turn_id,
+            thread=thread,
+            messages=messages,
+            usage=thread.total_usage,
+            model=thread.model or (call.model if call is not None else None),
+            provider=call.provider if call is not None else None,
+            seq=thread.seq,
+            turn=None if turn is None else turn.state(thread.turn_count),
         )
 
     def _usage_with(self, turn: RunningTurn) -> UsageTotals:

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from hansard.core import strict_json
-from hansard.core.errors import NotFound
-from hansard.core.messages import StoredMessage
-from hansard.core.paging import LIMIT_MAX
+import msgspec
+
+from hansard.core.errors import Corrupt, NotFound
 from hansard.core.threads import Thread
 from hansard.offload import THREAD_BYTES, beside
 from hansard.service.sessions import DatabaseSessions
 
+PARSED_AT_ONCE: Final = 500  # messages; others wait for as long
+
 Body = dict[str, Any]
+
+_DECODER: Final = msgspec.json.Decoder(list[Body])  # the record checked them when they came
 
 
 async def read_journal(record: DatabaseSessions, thread: Thread) -> list[Body]:
-    """Read a thread's messages, page by page."""
+    """Read a thread's messages, all on one snapshot.
+
+    Raises:
+        Corrupt: ``session_corrupt``.
+    """
+    _, texts = await record.read_history(thread.id)
+    if len(texts) < thread.message_count:
+        raise NotFound("the journal is shorter than it was", code="changed_meanwhile")
+    size_bytes = sum(map(len, texts))
+    return await beside(size_bytes > THREAD_BYTES, partial(_parse, texts))
+
+
+def _parse(texts: Sequence[str]) -> list[Body]:
     messages: list[Body] = []
-    while len(messages) < thread.message_count:
-        page = await record.list_stored_messages(
-            thread.id, after=len(messages) - 1, limit=LIMIT_MAX
-        )
-        if not page.items:
-            raise NotFound("the journal is shorter than it was", code="changed_meanwhile")
-        size_bytes = sum(len(message.text) for message in page.items)
-        messages += await beside(size_bytes > THREAD_BYTES, partial(_parse, page.items))
+    try:
+        for start in range(0, len(texts), PARSED_AT_ONCE):
+            messages += _DECODER.decode(f"[{','.join(texts[start : start + PARSED_AT_ONCE])}]")
+    except msgspec.MsgspecError as exc:
+        raise Corrupt("a stored message cannot be read", code="session_corrupt") from exc
     return messages
-
-
-def _parse(page: Sequence[StoredMessage]) -> list[Body]:
-    return [strict_json.loads(message.text) for message in page]

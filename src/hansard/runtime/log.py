@@ -45,13 +45,23 @@ class _Entry:
     then: Then | None
     pieces: list[str] = field(default_factory=list)
     item_kind: str = ""
+    then_text: Callable[[str], None] | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
 
     def event(self) -> NewEvent:
         payload = self.payload
         if self.pieces:
-            delta = {"delta": "".join(self.pieces), "kind": self.item_kind}
-            payload = write_payload(delta)
+            payload = write_payload({"delta": self.text, "kind": self.item_kind})
         return NewEvent(self.kind, payload, self.turn_id, self.item_id)
+
+    def landed(self) -> None:
+        if self.then is not None:
+            self.then()
+        if self.then_text is not None:
+            self.then_text(self.text)
 
 
 class Log:
@@ -109,14 +119,22 @@ class Log:
         self._add(_Entry(kind, turn_id, item_id, write_payload(payload), then))
         self._urgent.set()
 
-    def put_delta(self, item_kind: str, text: str, *, turn_id: str, item_id: str) -> None:
-        """Write a piece of an item's text."""
+    def put_delta(
+        self,
+        item_kind: str,
+        text: str,
+        *,
+        turn_id: str,
+        item_id: str,
+        then: Callable[[str], None],
+    ) -> None:
+        """Write a piece of an item's text; ``then`` is given the pieces that are on disk."""
         last = self._pending[-1] if self._pending else None
         if last is not None and last.pieces and last.item_id == item_id:
             last.pieces.append(text)
             self._size_bytes += len(text)
         else:
-            entry = _Entry("item.delta", turn_id, item_id, "", None, [text], item_kind)
+            entry = _Entry("item.delta", turn_id, item_id, "", None, [text], item_kind, then)
             self._add(entry)
         if self._size_bytes >= GATHER_BYTES:
             self._urgent.set()
@@ -200,8 +218,7 @@ class Log:
                     break
         self.note(events, step.at_us)
         for entry in entries:
-            if entry.then is not None:
-                entry.then()
+            entry.landed()
 
     async def _has_landed(self, count: int) -> bool:
         """Ask what became of a step: nobody else writes, so the last event's number says it."""

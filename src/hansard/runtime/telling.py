@@ -10,6 +10,7 @@ What is on disk of it is what a snapshot shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Final
 
 from msgspec import to_builtins
@@ -47,6 +48,7 @@ class Teller:
     Attributes:
         messages: The turn's, as far as they are whole.
         said: Those of them that are on disk.
+        saying: Pieces of the next one that are, by its parts.
         calls: The model calls that are.
     """
 
@@ -54,6 +56,7 @@ class Teller:
         self.messages = list(said)
         self.said = said
         self.calls: list[NewUsage] = []
+        self.saying: dict[str, list[str]] = {part: [] for part in _PARTS}
         self._log = log
         self._turn_id = turn_id
         self._private = private
@@ -78,6 +81,11 @@ class Teller:
             case _:
                 pass
 
+    @property
+    def last_call(self) -> NewUsage | None:
+        """The last model call that is on disk."""
+        return self.calls[-1] if self.calls else None
+
     def unfinished(self) -> Body | None:
         """The message that is being said; None if there is none."""
         said = {part: "".join(texts) for part, texts in self._texts.items()}
@@ -97,7 +105,13 @@ class Teller:
             fields = {"kind": _PARTS[part], "text": "", "status": "in_progress"}
             self._tell_item("item.started", item, fields)
         self._texts[part].append(text)
-        self._log.put_delta(_PARTS[part], text, turn_id=self._turn_id, item_id=item)
+        self._log.put_delta(
+            _PARTS[part],
+            text,
+            turn_id=self._turn_id,
+            item_id=item,
+            then=self.saying[part].append,
+        )
 
     def _end_message(self, message: Body) -> None:
         """A message is whole: its items are, and its tools are being called."""
@@ -119,7 +133,13 @@ class Teller:
             self._tell_item("item.completed", self._item_id("said"), fields)
         self.messages.append(message)
         told = {"message": message}
-        self._put("message.completed", told, then=lambda: self.said.append(message))
+        self._put("message.completed", told, then=partial(self._end_saying, message))
+
+    def _end_saying(self, message: Body) -> None:
+        """A message is on disk as a whole."""
+        self.said.append(message)
+        for pieces in self.saying.values():
+            pieces.clear()
 
     def to_record(self, message: Body) -> Body:
         """A message as the record holds it: what a person told the agent alone is not in it."""

@@ -34,6 +34,7 @@ from hansard.runtime.gates import GateKeeper, TurnGate
 from hansard.runtime.log import AGAIN_S, Log, write_payload
 from hansard.runtime.observers import Observer, TurnStart, Watches
 from hansard.runtime.observers import TurnEnd as WatchedEnd
+from hansard.runtime.operations import TurnState
 from hansard.runtime.recorder import Recorder
 from hansard.runtime.stops import HEED_S, Stops
 from hansard.runtime.telling import Teller
@@ -149,6 +150,19 @@ class RunningTurn:
     def pricing(self) -> Pricing:
         """Says what its calls cost."""
         return self._gate.pricing
+
+    def state(self, number: int) -> TurnState:
+        """Tell how far it came, as far as that is on disk."""
+        return TurnState(
+            id=self.plan.turn_id,
+            number=number,
+            kind=self.plan.kind,
+            steer_count=self.steer_count,
+            started_at_us=self.plan.at_us,
+            text="".join(self.told.saying["text"]),
+            reasoning="".join(self.told.saying["reasoning"]),
+            waits=tuple(self.desk.told.values()),
+        )
 
     async def run(self) -> bool:
         """Take the turn to its end; False if this server has lost the thread meanwhile."""

@@ -12,20 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 from weakref import WeakValueDictionary
 
 from hansard.core.actors import Actor
-from hansard.core.errors import Conflict, InvalidInput, Unavailable
+from hansard.core.errors import Conflict, Unavailable
 from hansard.core.items import Folded
-from hansard.core.sessions import SaveReceipt, Session
 from hansard.core.threads import (
     LEASE_US,
     Thread,
-    ThreadQuery,
     ThreadTurn,
     thread_not_found,
 )
@@ -33,9 +30,8 @@ from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.engine import Engine
 from hansard.runtime.feeds import Feeds, LogReader, Wake
-from hansard.runtime.journals import read_journal
 from hansard.runtime.leases import HeldElsewhere, Leases
-from hansard.runtime.operations import GetSnapshot, Shutdown, Snapshot
+from hansard.runtime.operations import Shutdown, SyncSession
 from hansard.runtime.recovery import read_turn, recover
 from hansard.runtime.thread_turns import TurnParts
 from hansard.service.sessions import DatabaseSessions
@@ -45,16 +41,6 @@ ENGINES_MAX: Final = 256  # that are loaded; more only while all of them run tur
 
 Key = tuple[str, str]
 Body = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
-    """What a save of a thread did."""
-
-    snapshot: Snapshot
-    receipt: SaveReceipt
-    session: Session
-    is_new: bool
 
 
 class Runtime:
@@ -140,60 +126,6 @@ class Runtime:
             raise thread_not_found(thread_id)
         return engine
 
-    async def snapshot(
-        self, actor: Actor, thread_id: str, *, wait_s: float | None = None
-    ) -> Snapshot:
-        """Show what the engine of a thread holds; wait for the end of a turn, if that is wanted.
-
-        Raises:
-            TimeoutError: If the turn does not end in time.
-        """
-        engine = await self.engine(actor, thread_id)
-        if wait_s is not None:
-            async with asyncio.timeout(wait_s):
-                await engine.wait_for_turn()
-        return await engine.ask(GetSnapshot())
-
-    async def save(
-        self,
-        actor: Actor,
-        thread_id: str | None,
-        session_id: str | None,
-        *,
-        wait_s: float | None = None,
-        allow_empty: bool = False,
-        expected_version: int | None = None,
-    ) -> Saved:
-        """Save what a thread holds as a session.
-
-        Without ``thread_id`` that is the one that changed last and is not archived; without
-        ``session_id`` the session it was saved as before, or a new one.
-
-        Raises:
-            InvalidInput: ``no_threads``, or ``empty_thread``.
-        """
-        if thread_id is None:
-            latest = await self.threads(actor).list(ThreadQuery(limit=1))
-            if not latest.items:
-                raise InvalidInput("there is no thread to save", code="no_threads")
-            thread_id = latest.items[0].id
-        snapshot = await self.snapshot(actor, thread_id, wait_s=wait_s)
-        if not snapshot.messages and not allow_empty:
-            raise InvalidInput("the thread has no messages to save", code="empty_thread")
-        thread = snapshot.thread
-        target = session_id or thread.session_id
-        receipt, session, is_new = await self.threads(actor).save(
-            thread,
-            snapshot.messages,
-            snapshot.usage,
-            session_id=target,
-            expected_version=expected_version,
-        )
-        if thread.session_id != session.id:
-            engine = await self.engine(actor, thread_id)
-            await engine.link(session.id)
-        return Saved(snapshot=snapshot, receipt=receipt, session=session, is_new=is_new)
-
     def source(
         self, actor: Actor, thread: Thread, *, after: int
     ) -> Callable[[Wake], AbstractContextManager[LogReader]]:
@@ -236,7 +168,6 @@ class Runtime:
         if thread.turn_id is not None:
             await recover(record, threads, thread)
             thread = await threads.get(thread_id)
-        messages = await read_journal(record, thread)
         key = (actor.tenant_id, thread_id)
         feed = self.feeds.open(key, thread.seq)
         feed.begin(thread.seq)
@@ -245,13 +176,17 @@ class Runtime:
             record,
             threads,
             thread,
-            messages,
             feed,
             agent=agent,
             lease_until_s=until_s,
         )
-        self._engines[key] = engine
         self._running[key] = self._group.create_task(self._run(key, engine))
+        try:
+            await engine.ask(SyncSession())
+        except BaseException:
+            self._group.create_task(_shut_down(engine))
+            raise
+        self._engines[key] = engine
         self._make_room(key)
         return engine
 

@@ -73,6 +73,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "line_too_long": 413,
     "unsupported_media_type": 415,
     "history_too_long": 413,
+    "session_corrupt": 422,
     "head_too_long": 431,
     "turn_runs": 504,
 }

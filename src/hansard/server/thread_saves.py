@@ -13,7 +13,8 @@ from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX, Session
 from hansard.core.shapes import Time
 from hansard.core.threads import check_prompt
 from hansard.core.times import format_us
-from hansard.runtime.operations import SendMessage
+from hansard.runtime import saves
+from hansard.runtime.operations import SendMessage, TurnState
 from hansard.server.answers import StoredObjects
 from hansard.server.bodies import Id, Index, NewSessionId, NoQuery
 from hansard.server.calls import Call, Reply, etag, to_json
@@ -101,19 +102,52 @@ class SavedDocument(Struct, kw_only=True):
     system_prompt: str | None
 
 
+class SavedTurn(Struct, kw_only=True):
+    """A turn that runs: ``text`` and ``reasoning`` are being said, and stand in no message yet."""
+
+    id: str
+    number: int
+    kind: str
+    status: str
+    steer_count: int
+    started_at: Time
+    text: str
+    reasoning: str
+    waits: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, turn: TurnState) -> SavedTurn:
+        """Write the state of a turn."""
+        return cls(
+            id=turn.id,
+            number=turn.number,
+            kind=turn.kind,
+            status="in_progress",
+            steer_count=turn.steer_count,
+            started_at=format_us(turn.started_at_us),
+            text=turn.text,
+            reasoning=turn.reasoning,
+            waits=list(turn.waits),
+        )
+
+
 class ThreadSaved(Struct, kw_only=True):
     """What was saved, of which moment of which thread.
 
-    ``seq`` is the event that it corresponds to, ``active_turn_id`` the turn that ran then;
-    ``chosen`` says whether the thread was named, or is the one that changed last.
+    ``seq`` is the event that it corresponds to, ``turn`` the one that ran then; ``model`` and
+    ``provider`` those that the thread asks for, or that answered last. ``chosen`` says whether
+    the thread was named, or is the one that changed last.
     """
 
     session_id: str
     thread_id: str
     chosen: str
     created: bool
+    agent: str
+    model: str | None
+    provider: str | None
     seq: int
-    active_turn_id: str | None
+    turn: SavedTurn | None
     appended: int
     replaced: int
     version: int
@@ -144,7 +178,8 @@ async def save_thread(call: Call[SaveThreadQuery, SaveThreadBody]) -> Reply:
     if body.session_id is not None:
         check_strict_id(body.session_id, "session_id")
     try:
-        saved = await runtime_of(call).save(
+        saved = await saves.save(
+            runtime_of(call),
             call.record.actor,
             body.thread_id,
             body.session_id,
@@ -165,8 +200,11 @@ async def save_thread(call: Call[SaveThreadQuery, SaveThreadBody]) -> Reply:
         thread_id=saved.snapshot.thread.id,
         chosen="latest" if body.thread_id is None else "named",
         created=saved.is_new,
+        agent=saved.snapshot.thread.agent,
+        model=saved.snapshot.model,
+        provider=saved.snapshot.provider,
         seq=saved.snapshot.seq,
-        active_turn_id=saved.snapshot.turn_id,
+        turn=None if saved.snapshot.turn is None else SavedTurn.of(saved.snapshot.turn),
         appended=saved.receipt.appended,
         replaced=saved.receipt.replaced,
         version=session.version,

@@ -16,7 +16,7 @@ from hansard.core.thread_settings import ThreadSettings, change_settings
 from hansard.core.threads import REPLAY_MAX, Thread, ThreadQuery, ThreadTurn
 from hansard.core.times import format_us
 from hansard.runtime.engine import Engine
-from hansard.runtime.operations import Change
+from hansard.runtime.operations import Change, SyncSession
 from hansard.runtime.threads import Runtime
 from hansard.server.bodies import NoQuery
 from hansard.server.calls import Call, Reply, Stream, next_cursor, page_limit, to_json
@@ -136,9 +136,10 @@ async def update_thread(call: Call[NoQuery, ThreadChangesBody]) -> Reply:
 
 
 async def resume_thread(call: Call[NoQuery, None]) -> Reply:
-    """Load the engine of a thread, and return the thread."""
+    """Have the engine of a thread read the record anew, unless a turn runs."""
     engine = await engine_of(call)
-    return Reply(to_json(ThreadAnswer.of(engine.thread)))
+    thread = engine.thread if engine.turn is not None else await engine.ask(SyncSession())
+    return Reply(to_json(ThreadAnswer.of(thread)))
 
 
 async def fork_thread(call: Call[NoQuery, None]) -> Reply:
@@ -278,7 +279,7 @@ ENDPOINTS: Final = (
         method="POST",
         path=f"{_THREAD}/resume",
         name="resume_thread",
-        summary="Load the engine of a thread.",
+        summary="Have the engine of a thread read the record anew.",
         handler=resume_thread,
         answer=ThreadAnswer,
         errors=(404, 409),

@@ -6,7 +6,7 @@ up to n, so the longest common prefix is found by bisection in a few look-ups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hansard.core import digest
 from hansard.core.actors import Actor
@@ -15,7 +15,7 @@ from hansard.core.sessions import SaveReceipt
 from hansard.core.windows import Cut, Window
 from hansard.store import legal_holds
 from hansard.store.database import Row, Tx, one
-from hansard.store.sessions import Head, advance
+from hansard.store.sessions import Head, advance, not_found
 from hansard.store.steps import in_steps
 
 _BODY = 6  # column of a message's row
@@ -70,28 +70,47 @@ def save(
 ) -> SaveReceipt:
     """Make the history equal to ``messages``, writing only the difference."""
     digests = digest.chain(digest.GENESIS, (message.canonical for message in messages))
-    kept = _common_prefix(tx, actor, head, digests)
-    replaced = head.message_count - kept
-    fresh = messages[kept:]
-    if replaced:
-        cut(tx, actor, head.session_id, kept)
-    insert(tx, head, fresh, digests[kept:], first_seq=kept, turn_id=None)
-    if replaced or fresh:
-        head.message_count = len(messages)
-        head.digest = digests[-1] if digests else digest.GENESIS
-        touch(
-            tx,
-            head,
-            "messages.replaced" if replaced else "messages.appended",
-            added=len(fresh),
-            now_us=now_us,
-        )
-    return SaveReceipt(
-        version=head.version,
-        message_count=head.message_count,
-        appended=len(fresh),
-        replaced=replaced,
-    )
+    kept = _common_prefix(tx, actor, head, len(digests), digests.__getitem__)
+    replaced = _cut_back(tx, actor, head, kept)
+    insert(tx, head, messages[kept:], digests[kept:], first_seq=kept, turn_id=None)
+    last = digests[-1] if digests else digest.GENESIS
+    return _move(tx, head, len(messages), last, kept=kept, replaced=replaced, now_us=now_us)
+
+
+def save_as(
+    tx: Tx,
+    actor: Actor,
+    head: Head,
+    source_id: str,
+    count: int,
+    rest: Sequence[NewMessage],
+    *,
+    turn_id: str | None,
+    now_us: int,
+) -> SaveReceipt:
+    """Make the history equal to the first messages of another session and a few of a turn.
+
+    What differs is taken over inside the database, with ids and digests; ``count`` messages are
+    there, and stay.
+    """
+    last = digest_at(tx, actor, source_id, count - 1)
+    if not last:
+        raise not_found(source_id)
+    digests = digest.chain(last, (message.canonical for message in rest))
+    total = count + len(rest)
+
+    def digest_of(seq: int) -> bytes:
+        return digests[seq - count] if seq >= count else digest_at(tx, actor, source_id, seq)
+
+    kept = _common_prefix(tx, actor, head, total, digest_of)
+    replaced = _cut_back(tx, actor, head, kept)
+    if kept < count:
+        copy(tx, actor, source_id, head.session_id, count, first=kept)
+    known = max(kept - count, 0)
+    fresh = rest[known:]
+    insert(tx, head, fresh, digests[known:], first_seq=count + known, turn_id=turn_id)
+    last = digests[-1] if digests else last
+    return _move(tx, head, total, last, kept=kept, replaced=replaced, now_us=now_us)
 
 
 def revert(tx: Tx, actor: Actor, head: Head, count: int, now_us: int) -> None:
@@ -147,13 +166,16 @@ def row_of(head: Head, seq: int, message: NewMessage, digest_: bytes, turn_id: s
     )
 
 
-def copy(tx: Tx, actor: Actor, session_id: str, to_session_id: str, count: int) -> None:
-    """Copy the first messages of a session, with their ids and digests."""
+def copy(
+    tx: Tx, actor: Actor, session_id: str, to_session_id: str, count: int, *, first: int = 0
+) -> None:
+    """Copy messages of a session from ``first`` to before ``count``, with ids and digests."""
     tx.run(
         "message_copy",
         tenant_id=actor.tenant_id,
         session_id=session_id,
         to_session_id=to_session_id,
+        first=first,
         count=count,
     )
 
@@ -177,15 +199,37 @@ def digest_at(tx: Tx, actor: Actor, session_id: str, seq: int) -> bytes:
     return row[0] if row else b""
 
 
-def _common_prefix(tx: Tx, actor: Actor, head: Head, digests: Sequence[bytes]) -> int:
-    """Count the stored messages that ``digests`` begins with."""
+def _cut_back(tx: Tx, actor: Actor, head: Head, kept: int) -> int:
+    """Remove what comes after the first messages; return how many there were."""
+    replaced = head.message_count - kept
+    if replaced:
+        cut(tx, actor, head.session_id, kept)
+    return replaced
+
+
+def _move(
+    tx: Tx, head: Head, count: int, last: bytes, *, kept: int, replaced: int, now_us: int
+) -> SaveReceipt:
+    """Write the head of a history that was made equal to another, if that changed it."""
+    added = count - kept
+    if replaced or added:
+        head.message_count, head.digest = count, last
+        kind = "messages.replaced" if replaced else "messages.appended"
+        touch(tx, head, kind, added=added, now_us=now_us)
+    return SaveReceipt(version=head.version, message_count=count, appended=added, replaced=replaced)
+
+
+def _common_prefix(
+    tx: Tx, actor: Actor, head: Head, total: int, digest_of: Callable[[int], bytes]
+) -> int:
+    """Count the stored messages with which a history of that many, and those digests, begins."""
     count = head.message_count
-    if count <= len(digests) and (count == 0 or digests[count - 1] == head.digest):
+    if count <= total and (count == 0 or digest_of(count - 1) == head.digest):
         return count
-    low, high = 0, min(count, len(digests))
+    low, high = 0, min(count, total)
     while low < high:
         middle = (low + high + 1) // 2
-        if digest_at(tx, actor, head.session_id, middle - 1) == digests[middle - 1]:
+        if digest_at(tx, actor, head.session_id, middle - 1) == digest_of(middle - 1):
             low = middle
         else:
             high = middle - 1

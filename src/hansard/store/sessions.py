@@ -6,15 +6,16 @@ changes of one session; the owner rule is applied there and in ``get``.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from hansard.core import strict_json
 from hansard.core.actors import Actor
 from hansard.core.digest import GENESIS
-from hansard.core.errors import Conflict, NotFound
+from hansard.core.errors import Conflict, Corrupt, NotFound
 from hansard.core.ids import bury
 from hansard.core.sessions import (
     UNSET,
@@ -256,9 +257,12 @@ def describe(
     title: str | None,
     model: str | None,
     system_prompt: str | None,
+    cost_data: Mapping[str, Any] | None = None,
     now_us: int,
-) -> None:
-    """Write what a session says of itself, unless it says so already.
+) -> Session:
+    """Write what a session says of itself, unless it says so already; return it.
+
+    ``cost_data`` is merged per key.
 
     Raises:
         NotFound: If it does not exist or is not within the actor's reach.
@@ -266,13 +270,24 @@ def describe(
     lock(tx, actor, session_id)
     key = {"tenant_id": actor.tenant_id, "session_id": session_id}
     (row,) = tx.rows("session_get", (), **key)
-    if row[_TITLE : _TITLE + 3] == (title, model, system_prompt):
-        return
+    changes = SessionChanges(title=title, cost_data=None if cost_data is None else {**cost_data})
+    described = _described(row, changes)
+    new = (*described[: _TITLE + 1], model, system_prompt, *described[_TITLE + 3 :])
+    if new == row:
+        return _session(row)
     version, updated_at_us = row[_VERSION] + 1, max(now_us, row[_UPDATED])
     tx.run("session_touch", version=version, updated_at_us=updated_at_us, **key)
-    tx.run("session_describe", title=title, model=model, system_prompt=system_prompt, **key)
+    tx.run(
+        "session_describe",
+        title=title,
+        model=model,
+        system_prompt=system_prompt,
+        cost_data=new[_COST_DATA],
+        **key,
+    )
     event = (*key.values(), version, "session.updated", None, None, None, row[_COUNT], now_us)
     tx.many(("event_insert", [event]))
+    return replace(_session(new), version=version, updated_at_us=updated_at_us)
 
 
 def delete(tx: Tx, head: Head, now_us: int) -> None:
@@ -329,7 +344,7 @@ def _described(row: Row, changes: SessionChanges) -> Row:
     if changes.metadata is not UNSET:
         new[_METADATA] = strict_json.dumps(changes.metadata)
     if changes.cost_data:
-        merged = merge(json.loads(row[_COST_DATA]), changes.cost_data)
+        merged = merge(_load(row[_COST_DATA]), changes.cost_data)
         new[_COST_DATA] = strict_json.dumps(merged)
     return tuple(new)
 
@@ -345,7 +360,18 @@ def _ascii_lower(text: str) -> str:
 
 
 def _load(document: str) -> dict[str, Any]:
-    return {} if document == "{}" else json.loads(document)
+    """Read what a session keeps for its clients.
+
+    Raises:
+        Corrupt: ``session_corrupt``.
+    """
+    if document == "{}":
+        return {}
+    try:
+        return msgspec.json.decode(document, type=dict[str, Any])
+    except msgspec.MsgspecError as exc:
+        message = "a document of a stored session cannot be read"
+        raise Corrupt(message, code="session_corrupt") from exc
 
 
 def _session(row: Row) -> Session:

@@ -19,4 +19,5 @@ INSERT INTO messages (
 SELECT tenant_id, :to_session_id::text, seq, message_id, turn_id, role, body, digest,
     created_at_us
 FROM messages
-WHERE tenant_id = :tenant_id AND session_id = :session_id AND seq < :count;
+WHERE tenant_id = :tenant_id AND session_id = :session_id
+    AND seq >= :first AND seq < :count;

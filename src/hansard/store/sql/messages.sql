@@ -29,13 +29,14 @@ SELECT digest FROM messages
 WHERE tenant_id = :tenant_id AND session_id = :session_id AND seq = :seq;
 
 -- name: message_copy
--- The first messages of a session, for another one.
+-- Messages of a session, for another one.
 INSERT INTO messages (
     tenant_id, session_id, seq, message_id, turn_id, role, body, digest, created_at_us
 )
 SELECT tenant_id, :to_session_id, seq, message_id, turn_id, role, body, digest, created_at_us
 FROM messages
-WHERE tenant_id = :tenant_id AND session_id = :session_id AND seq < :count;
+WHERE tenant_id = :tenant_id AND session_id = :session_id
+    AND seq >= :first AND seq < :count;
 
 -- name: message_cut
 -- All messages from a position on.

@@ -101,8 +101,9 @@ UPDATE sessions SET version = :version, updated_at_us = :updated_at_us
 WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
 -- name: session_describe
--- What a session is called, which model answers in it, and what that is told first.
-UPDATE session_details SET title = :title, model = :model, system_prompt = :system_prompt
+-- What a session is called, which model answers in it, what that is told first, what it costs.
+UPDATE session_details SET title = :title, model = :model, system_prompt = :system_prompt,
+    cost_data = :cost_data
 WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
 -- name: session_details_update
