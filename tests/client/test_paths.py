@@ -20,6 +20,7 @@ BESIDE_THE_RECORD = {"approvals", "chat", "feedback", "models", "traces"}
 """What the service has beside the record, and its client does not speak of."""
 WRITTEN_ELSEWHERE = {("GET", "/v1/usage/export")}  # a table for people, not for programs
 FOR_OTHER_CLIENTS = {
+    ("GET", "/v1/sessions/summary"),
     ("GET", "/v1/threads/summary"),
     ("PATCH", "/v1/threads/{thread_id}"),
     ("POST", "/v1/threads/{thread_id}/resume"),

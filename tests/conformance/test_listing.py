@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import hansard
 from hansard import InvalidInput, Session, SessionQuery, SessionService
-from hansard.core.sessions import SORTS
+from hansard.core.sessions import SORT_FIELDS, SORTS
 from tests.places import Place
 from tests.samples import call, dialogue
 
@@ -68,9 +68,14 @@ async def test_pages_of_any_size_make_the_same_whole(
     record: SessionService, sort: str, limit: int
 ) -> None:
     made = await fill(record)
-    field = sort.strip("-") + "_us"
+    field = SORT_FIELDS[sort.strip("-")]
     expected = sorted(
-        made, key=lambda session: (getattr(session, field), session.id), reverse=sort[0] == "-"
+        made,
+        key=lambda session: (
+            getattr(session, field) or ("" if field == "title" else 0),
+            session.id,
+        ),
+        reverse=sort[0] == "-",
     )
     assert ids(await walk(record, sort=sort, limit=limit)) == ids(expected)
 
@@ -161,7 +166,7 @@ async def test_sessions_of_the_same_moment_are_all_listed(
     await fill(record)
     place.execute("UPDATE session_details SET created_at_us = 5")
     place.execute("UPDATE sessions SET updated_at_us = 5")
-    for sort in SORTS:
+    for sort in [sort for sort in SORTS if sort.endswith("ed_at")]:
         found = ids(await walk(record, sort=sort, limit=5))
         assert found == sorted(found, reverse=sort[0] == "-")
         assert len(found) == 12

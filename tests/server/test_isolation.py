@@ -79,6 +79,7 @@ NAMES_NONE = {
     ("POST", "/v1/sessions"),
     ("PUT", "/v1/sessions"),
     ("GET", "/v1/sessions"),
+    ("GET", "/v1/sessions/summary"),
     ("POST", "/v1/threads"),
     ("GET", "/v1/threads"),
     ("GET", "/v1/threads/summary"),

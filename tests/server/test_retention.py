@@ -55,7 +55,7 @@ async def test_legal_hold_is_shown_wherever_a_session_is(api: httpx.AsyncClient)
     await api.post("/v1/sessions", json={"session_id": "s"})
     assert (await api.get(SESSION)).json()["legal_hold"] is False
     changed = (await api.patch(SESSION, json={"legal_hold": True})).json()
-    assert (changed["legal_hold"], changed["changes"]) == (True, ["legal_hold"])
+    assert (changed["legal_hold"], changed["changes"]) == (True, {"legal_hold": True})
     assert (await api.get(SESSION)).json()["legal_hold"] is True
     (listed,) = (await api.get("/v1/sessions")).json()["sessions"]
     assert listed["legal_hold"] is True

@@ -53,7 +53,8 @@ async def test_session_answers_with_every_field(api: Api) -> None:
     }
     await make(api, **given, messages=dialogue(2))
     body = (await api.get("/v1/sessions/s")).json()
-    assert given.items() <= body.items()
+    assert (given | {"metadata": body["metadata"]}).items() <= body.items()
+    assert body["own_metadata"] == given["metadata"]
     assert body["messages"] == dialogue(2)
     assert body["message_count"] == 2
     assert body["turn_count"] == 0
@@ -168,7 +169,7 @@ async def test_patch_with_prefer_minimal_leaves_the_history_out(api: Api) -> Non
 async def test_patch_of_nothing_only_asks_for_existence(api: Api, body: dict[str, Any]) -> None:
     await make(api)
     answer = await api.patch("/v1/sessions/s", json=body)
-    assert (answer.status_code, answer.json()["changes"]) == (200, [])
+    assert (answer.status_code, answer.json()["changes"]) == (200, {})
     assert answer.headers["etag"] == '"1"'
     assert (await api.patch("/v1/sessions/nobody", json=body)).status_code == 404
 

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 
 from hansard import InvalidInput, SessionQuery
-from hansard.core.sessions import UNSET, check_changes, check_new_session, merge
+from hansard.core.sessions import (
+    UNSET,
+    UNTITLED,
+    check_changes,
+    check_new_session,
+    check_title,
+    merge,
+    title_of,
+)
 from tests import json_values
+from tests.samples import assistant, user
 
 
 def check(**changes: Any) -> Any:
@@ -62,7 +71,7 @@ def test_merge_takes_the_newer_of_each_key(old: dict[str, Any], new: dict[str, A
     ("field", "value", "code"),
     [
         ("limit", 0, "invalid_limit"),
-        ("sort", "title", "invalid_sort"),
+        ("sort", "agent", "invalid_sort"),
         ("search", "x" * 257, "invalid_field"),
         ("search", 5, "invalid_field"),
         ("owner", "\0", "invalid_json"),
@@ -75,3 +84,29 @@ def test_query_that_cannot_be_asked_is_refused(field: str, value: Any, code: str
     with pytest.raises(InvalidInput) as caught:
         SessionQuery(**{field: value})
     assert caught.value.code == code
+
+
+def test_title_has_no_signs_that_steer_a_terminal_or_a_reader() -> None:
+    assert check_title(" a\n\x1b[31mb\u202ec\u2066\x7f ") == "a[31mbc"
+    assert check_changes(title="a\tb").title == "ab"
+    for blank in ("", "  ", "\n\u202e"):
+        with pytest.raises(InvalidInput) as caught:
+            check_title(blank)
+        assert caught.value.code == "blank_title"
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([], UNTITLED),
+        ([assistant("hello")], UNTITLED),
+        ([user("")], UNTITLED),
+        ([user("\n first \nsecond")], "first"),
+        ([assistant("no"), user("x" * 60), user("later")], "x" * 50),
+        ([{"role": "user", "content": [{"type": "image"}, {"text": "look"}]}], "look"),
+        ([{"role": "user", "content": None}], UNTITLED),
+        ([{"role": "user", "content": ["bare"]}], UNTITLED),
+    ],
+)
+def test_title_is_what_a_user_said_first(messages: list[dict[str, Any]], expected: str) -> None:
+    assert title_of(messages) == expected

@@ -131,7 +131,7 @@ def read_session(value: Json) -> Session:
         title=value["title"],
         model=value["model"],
         system_prompt=value.get("system_prompt"),
-        metadata=value["metadata"],
+        metadata=value.get("own_metadata", value["metadata"]),
         cost_data=value.get("cost_data") or {},
         archived=value["archived"],
         legal_hold=value.get("legal_hold", False),

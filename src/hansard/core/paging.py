@@ -21,7 +21,7 @@ T = TypeVar("T")
 LIMIT_MAX = 1_000
 OFFSET_MAX = 2**53 - 1
 _TAG_BYTES = 12
-_CURSOR_LENGTH_MAX = 1_024
+_CURSOR_LENGTH_MAX = 20_000  # a title may be part of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -14,12 +15,24 @@ from hansard.core.messages import NewMessage
 from hansard.core.paging import check_limit
 from hansard.core.strict_json import check_optional_text, check_text
 from hansard.core.times import check_us
-from hansard.core.usage import UsageTotals
+from hansard.core.usage import TOTAL_MAX, UsageTotals
 
 NAME_LENGTH_MAX = 256
 TITLE_LENGTH_MAX = 1_024
+AUTO_TITLE_LENGTH: Final = 50
+UNTITLED: Final = "New Session"
 SYSTEM_PROMPT_LENGTH_MAX = 1_000_000
-SORTS: Final = frozenset({"created_at", "-created_at", "updated_at", "-updated_at"})
+SORT_FIELDS: Final = {
+    "created_at": "created_at_us",
+    "updated_at": "updated_at_us",
+    "title": "title",
+    "message_count": "message_count",
+}
+SORTS: Final = frozenset({*SORT_FIELDS, *(f"-{name}" for name in SORT_FIELDS)})
+
+
+_UNSHOWN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of writing."""
 
 
 class Unset(Enum):
@@ -66,6 +79,14 @@ class Session:
     created_at_us: int
     updated_at_us: int
 
+    @property
+    def total_usage(self) -> UsageTotals:
+        """What was counted in it, or what its client says in ``cost_data``, if that is more."""
+        counted = self.usage._asdict()
+        for name in ("input_tokens", "output_tokens", "cached_tokens"):
+            counted[name] = max(counted[name], tokens_told(self.cost_data, name))
+        return UsageTotals(**counted)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
@@ -109,7 +130,7 @@ class SessionQuery:
 
     Attributes:
         search: Text that the title, the agent or the id contains, in any case (ASCII).
-        sort: ``created_at`` or ``updated_at``; with ``-`` the newest first.
+        sort: One of ``SORT_FIELDS``, with ``-`` from the last to the first.
         created_before_us: Exclusive; the lower bounds are inclusive.
     """
 
@@ -232,14 +253,44 @@ def check_changes(
     _check_flag(archived, "archived", UNSET)
     _check_flag(legal_hold, "legal_hold", UNSET)
     return SessionChanges(
-        title=title
-        if title is UNSET
-        else check_optional_text(title, "title", length_max=TITLE_LENGTH_MAX),
+        title=title if title is UNSET or title is None else check_title(title),
         metadata=metadata if metadata is UNSET else check_object(metadata, "metadata"),
         archived=archived,
         legal_hold=legal_hold,
         cost_data=None if cost_data is None else check_object(cost_data, "cost_data"),
     )
+
+
+def check_title(value: str) -> str:
+    """Return a title that a list can show: no line ends and no writing direction turns in it.
+
+    Raises:
+        InvalidInput: ``blank_title``, if nothing is left.
+    """
+    title = _UNSHOWN.sub("", check_text(value, "title", length_max=TITLE_LENGTH_MAX)).strip()
+    if not title:
+        raise InvalidInput("the title is blank", code="blank_title", field="title")
+    return title
+
+
+def title_of(messages: Iterable[Mapping[str, Any]]) -> str:
+    r"""Make a title of what a user said first.
+
+    >>> title_of([{"role": "system", "content": "x"}, {"role": "user", "content": "Hi!\nYou?"}])
+    'Hi!'
+    """
+    for message in messages:
+        if message.get("role") == "user":
+            lines = _UNSHOWN.sub("", _text_of(message.get("content")).strip().split("\n")[0])
+            return lines[:AUTO_TITLE_LENGTH].strip() or UNTITLED
+    return UNTITLED
+
+
+def _text_of(content: object) -> str:
+    """The first text of a message: its content, or the first part of it that is one."""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return next((text for text in texts if isinstance(text, str)), "")
 
 
 def check_filters(filters: Mapping[str, Any]) -> SessionQuery:
@@ -262,6 +313,12 @@ def check_object(value: Mapping[str, Any] | None, field: str) -> dict[str, Any]:
         raise InvalidInput(f"{field} must be an object", code="invalid_field", field=field)
     checked: dict[str, Any] = strict_json.loads(strict_json.dumps(value))
     return checked
+
+
+def tokens_told(cost_data: Mapping[str, Any], name: str) -> int:
+    """What a session's client says of its tokens, if that can be."""
+    value = cost_data.get(name)
+    return value if type(value) is int and 0 <= value <= TOTAL_MAX else 0
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -287,10 +287,13 @@ def check_thread_id(value: object) -> str:
     """Return a value if it can name a thread.
 
     Raises:
-        InvalidInput: ``invalid_id``.
+        InvalidInput: ``invalid_thread_id``.
         NotFound: ``thread_not_found``, if no thread can have it.
     """
-    thread_id = check_id(value, "thread_id")
+    try:
+        thread_id = check_id(value, "thread_id")
+    except InvalidInput as exc:
+        raise InvalidInput(exc.message, code="invalid_thread_id", field="thread_id") from exc
     if not is_thread_id(thread_id):
         raise thread_not_found(thread_id)
     return thread_id

@@ -63,15 +63,16 @@ async def save(
         if not snapshot.messages and not allow_empty:
             raise InvalidInput("the thread has no messages to save", code="empty_thread")
         thread, turn = snapshot.thread, snapshot.turn
+        linked = (await runtime.threads(actor).get(thread.id)).session_id  # null once that is gone
         receipt, session, is_new = await runtime.threads(actor).save(
             thread,
             snapshot.messages[thread.message_count :],
             snapshot.usage,
             turn_id=None if turn is None else turn.id,
-            session_id=session_id or thread.session_id,
+            session_id=session_id or linked,
             expected_version=expected_version,
         )
-        if thread.session_id != session.id:
+        if linked != session.id:
             await engine.link(session.id)
         return Saved(snapshot=snapshot, receipt=receipt, session=session, is_new=is_new)
 

@@ -20,6 +20,7 @@ from hansard.core.shapes import Time
 from hansard.core.times import format_us
 from hansard.core.turns import Turn, TurnReceipt
 from hansard.core.usage import UsageTotals
+from hansard.server.session_shapes import SessionMetadata
 
 StoredObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 StoredObjects = Annotated[
@@ -115,10 +116,20 @@ class SessionAnswer(SessionSummary, kw_only=True):
     cost_data: dict[str, Any]
 
 
-class UpdateAnswer(SessionAnswer, kw_only=True):
-    """A session after an update; ``changes`` names the fields that changed."""
+class SessionDetail(SessionAnswer, kw_only=True):
+    """A session; its ``metadata`` also says what clients of runtimes look for there.
 
-    changes: list[str]
+    ``own_metadata`` is what the caller gave, and nothing else.
+    """
+
+    own_metadata: dict[str, Any]
+
+
+class UpdateAnswer(SessionAnswer, kw_only=True):
+    """A session after an update; ``changes`` holds the fields that changed, as they are now."""
+
+    session: SessionMetadata
+    changes: dict[str, Any]
 
 
 class SessionPage(Struct):

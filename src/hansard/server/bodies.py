@@ -15,6 +15,7 @@ from hansard.core.ids import ID_MAX
 from hansard.core.messages import ROLES
 from hansard.core.money import parse_usd
 from hansard.core.paging import LIMIT_MAX
+from hansard.core.peeks import ENTRIES_MAX
 from hansard.core.sessions import SORTS
 from hansard.core.shapes import Time
 from hansard.core.turns import STATUSES
@@ -179,6 +180,15 @@ class ViewQuery(Struct, frozen=True):
         str,
         Meta(extra_json_schema={"pattern": r"^(all|none|(tail|turns|tokens):[1-9][0-9]{0,6})$"}),
     ] = "all"
+
+
+class SessionViewQuery(ViewQuery, frozen=True):
+    """The same, or with ``peek`` the last ``entries`` things said, short and masked."""
+
+    peek: bool = False
+    entries: Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": ENTRIES_MAX})] = (
+        ENTRIES_MAX
+    )
 
 
 class MessagesQuery(Struct, frozen=True):

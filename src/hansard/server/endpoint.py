@@ -96,6 +96,7 @@ class Endpoint:
     Attributes:
         name: Stable name of the operation.
         answer: Shape of the body; None if there is none, or it is not of one shape.
+        else_answer: Its other shape, where the query asks for that.
         listed: The body is an array of such shapes.
         status: On success, unless the handler says otherwise.
         also: Other statuses of success, and what they mean.
@@ -114,6 +115,7 @@ class Endpoint:
     body: Body | None = None
     headers: tuple[Header, ...] = ()
     answer: type[Struct] | None = None
+    else_answer: type[Struct] | None = None
     listed: bool = False
     status: int = 200
     also: tuple[tuple[int, str], ...] = ()

@@ -30,7 +30,7 @@ def document(endpoints: Sequence[Endpoint], *, version: str, secured: bool) -> J
     shapes: set[type[Struct]] = {Failure}
     for endpoint in endpoints:
         shapes.add(endpoint.failure)
-        shapes |= {endpoint.answer} if endpoint.answer else set()
+        shapes |= {each for each in (endpoint.answer, endpoint.else_answer) if each}
         shapes |= {endpoint.body.shape} if endpoint.body and endpoint.body.shape else set()
     components: Json = {"schemas": _schemas(shapes)}
     if secured:
@@ -95,6 +95,8 @@ def _responses(endpoint: Endpoint, *, secured: bool) -> Json:
     content: Json = {endpoint.media_type: {}}
     if endpoint.answer is not None:
         one = _ref(endpoint.answer)
+        if endpoint.else_answer is not None:
+            one = {"anyOf": [one, _ref(endpoint.else_answer)]}
         schema = {"type": "array", "items": one} if endpoint.listed else one
         content[endpoint.media_type]["schema"] = schema
     empty = endpoint.method == "HEAD" or endpoint.status == HTTPStatus.NO_CONTENT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -11,6 +12,7 @@ from msgspec import Struct, UnsetType
 
 from hansard.core.errors import InvalidInput
 from hansard.core.ids import check_strict_id
+from hansard.core.peeks import ENTRIES_MAX, peek
 from hansard.core.sessions import UNSET, Session, SessionQuery
 from hansard.core.times import parse_us
 from hansard.core.windows import Window
@@ -18,6 +20,15 @@ from hansard.server import answers, bodies
 from hansard.server.calls import Call, Reply, etag, page_limit, to_json
 from hansard.server.preconditions import expected_version
 from hansard.server.requests import prefers_minimal
+from hansard.server.session_shapes import (
+    SUMMARY_LIMIT_MAX,
+    SUMMARY_SORTS,
+    SessionMetadata,
+    SessionPeek,
+    SessionRow,
+    SummaryQuery,
+    merged_metadata,
+)
 from hansard.server.thread_saves import save_stored
 
 _WINDOW = re.compile(r"(tail|turns|tokens):([1-9]\d{0,6})", re.ASCII)
@@ -66,9 +77,26 @@ async def list_sessions(call: Call[bodies.SessionsQuery, None]) -> Reply:
     return Reply(to_json(answers.SessionPage(rows, page.next_cursor)))
 
 
-async def get_session(call: Call[bodies.ViewQuery, None]) -> Reply:
-    """Return a session with its history, or with a part of it."""
+async def summarize_sessions(call: Call[SummaryQuery, None]) -> Reply:
+    """List sessions in a line each."""
+    query = call.query
+    archived = None if query.include_archived else False
+    found = await call.record.summarize(
+        SessionQuery(
+            limit=min(max(query.limit, 1), SUMMARY_LIMIT_MAX),
+            search=query.search,
+            archived=True if query.archived_only else archived,
+            sort=SUMMARY_SORTS.get(query.sort, SUMMARY_SORTS["recent"]),
+        )
+    )
+    return Reply(to_json([SessionRow.of(session) for session in found]))
+
+
+async def get_session(call: Call[bodies.SessionViewQuery, None]) -> Reply:
+    """Return a session with its history, with a part of it, or a peek at its end."""
     texts: Sequence[str] | None
+    if call.query.peek:
+        return await _peek(call)
     match call.query.messages:
         case "none":
             session, texts = await call.record.get(call.session_id), None
@@ -76,8 +104,17 @@ async def get_session(call: Call[bodies.ViewQuery, None]) -> Reply:
             session, texts = await call.record.read_history(call.session_id)
         case view:
             session, texts = await call.record.read_window(call.session_id, _window(view))
-    answer = answers.SessionAnswer(**answers.session_fields(session, texts))
+    fields = answers.session_fields(session, texts)
+    fields["metadata"] = merged_metadata(session)
+    answer = answers.SessionDetail(own_metadata=session.metadata, **fields)
     return Reply(await _write(answer, texts), headers=(etag(session.version),))
+
+
+async def _peek(call: Call[bodies.SessionViewQuery, None]) -> Reply:
+    count = min(max(call.query.entries, 1), ENTRIES_MAX)
+    session, texts = await call.record.read_window(call.session_id, Window(count))
+    entries = peek([json.loads(text) for text in texts], count)
+    return Reply(to_json(SessionPeek.of(session, entries, len(texts))))
 
 
 async def has_session(call: Call[bodies.NoQuery, None]) -> Reply:
@@ -160,7 +197,11 @@ async def _updated(
     changes: Sequence[str],
     *headers: tuple[bytes, bytes],
 ) -> Reply:
-    answer = answers.UpdateAnswer(**answers.session_fields(session, texts), changes=list(changes))
+    answer = answers.UpdateAnswer(
+        **answers.session_fields(session, texts),
+        session=SessionMetadata.of(session),
+        changes={name: getattr(session, name) for name in changes},
+    )
     return Reply(await _write(answer, texts), headers=(etag(session.version), *headers))
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Raw, Struct
 
 from hansard.core.errors import InvalidInput, Unavailable
 from hansard.core.ids import check_id, check_strict_id
-from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX, Session
+from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
 from hansard.core.shapes import Time
 from hansard.core.threads import check_prompt
 from hansard.core.times import format_us
@@ -20,6 +20,7 @@ from hansard.server.bodies import Id, Index, NewSessionId, NoQuery
 from hansard.server.calls import Call, Reply, etag, to_json
 from hansard.server.endpoint import IF_MATCH, Body, Endpoint
 from hansard.server.preconditions import expected_version
+from hansard.server.session_shapes import SessionMetadata
 from hansard.server.thread_shapes import ThreadAnswer
 from hansard.server.thread_turns import TurnStarted, begun
 from hansard.server.threads import runtime_of, threads_of
@@ -64,40 +65,10 @@ class RetryBody(Struct, forbid_unknown_fields=True):
     prompt: str | None = None
 
 
-class SavedMetadata(Struct, kw_only=True):
-    """What a saved session says of itself."""
-
-    id: str
-    title: str | None
-    created_at: Time
-    updated_at: Time
-    message_count: int
-    total_tokens: int
-    model: str | None
-    archived: bool
-    parent_session_id: str | None
-
-    @classmethod
-    def of(cls, session: Session) -> SavedMetadata:
-        """Write what a session says of itself."""
-        total = session.cost_data.get("total_tokens", 0)
-        return cls(
-            id=session.id,
-            title=session.title,
-            created_at=format_us(session.created_at_us),
-            updated_at=format_us(session.updated_at_us),
-            message_count=session.message_count,
-            total_tokens=total if isinstance(total, int) else 0,
-            model=session.model,
-            archived=session.archived,
-            parent_session_id=session.parent_session_id,
-        )
-
-
 class SavedDocument(Struct, kw_only=True):
     """A saved session with its history."""
 
-    metadata: SavedMetadata
+    metadata: SessionMetadata
     messages: StoredObjects
     system_prompt: str | None
 
@@ -191,7 +162,7 @@ async def save_thread(call: Call[SaveThreadQuery, SaveThreadBody]) -> Reply:
         raise Unavailable("the turn does not end in time", code="turn_runs") from exc
     session, texts = await call.record.read_history(saved.session.id)
     document = SavedDocument(
-        metadata=SavedMetadata.of(session),
+        metadata=SessionMetadata.of(session),
         messages=Raw(f"[{','.join(texts)}]"),
         system_prompt=session.system_prompt,
     )

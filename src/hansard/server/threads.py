@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Raw
 
 from hansard.core.errors import InvalidInput, NotFound
 from hansard.core.items import Folded, Item, list_items
-from hansard.core.sessions import NAME_LENGTH_MAX, SYSTEM_PROMPT_LENGTH_MAX, check_changes
+from hansard.core.sessions import NAME_LENGTH_MAX, SYSTEM_PROMPT_LENGTH_MAX, check_title
 from hansard.core.strict_json import check_optional_text
 from hansard.core.thread_edits import update
 from hansard.core.thread_settings import ThreadSettings, change_settings
@@ -126,7 +126,8 @@ async def update_thread(call: Call[NoQuery, ThreadChangesBody]) -> Reply:
             fields[name] = None
     if fields.get("model") == "":
         raise InvalidInput("model must not be blank", code="blank_model", field="model")
-    check_changes(title=fields.get("title"), archived=fields.get("archived", False))
+    if fields.get("title") is not None:
+        fields["title"] = check_title(fields["title"])
     check_optional_text(fields.get("model"), "model", length_max=NAME_LENGTH_MAX)
     check_optional_text(
         fields.get("system_prompt"), "system_prompt", length_max=SYSTEM_PROMPT_LENGTH_MAX

@@ -24,6 +24,7 @@ from hansard.core.ids import check_id
 from hansard.core.messages import check_messages
 from hansard.core.paging import Page, check_limit
 from hansard.core.sessions import (
+    SORT_FIELDS,
     UNSET,
     NewSession,
     PurgeReport,
@@ -114,12 +115,19 @@ class DatabaseSessions(Budgets, Lineage):
         position = cursors.read(query.cursor)
         read = self.runner.read if query.search is None else self.runner.read_alone
         found = await read(lambda tx: sessions.list_page(tx, self.actor, query, position))
-        by_update = query.sort.endswith("updated_at")
+        field = SORT_FIELDS[query.sort.removeprefix("-")]
         return cursors.page(
-            found,
-            query.limit,
-            lambda last: [last.updated_at_us if by_update else last.created_at_us, last.id],
+            found, query.limit, lambda last: [_shown(getattr(last, field)), last.id]
         )
+
+    async def summarize(self, query: SessionQuery) -> Sequence[Session]:
+        """Return the first sessions of a list, with their ``cost_data``."""
+
+        def read(tx: Tx) -> list[Session]:
+            found = sessions.list_page(tx, self.actor, query, None)[: query.limit]
+            return sessions.with_cost_data(tx, self.actor, found)
+
+        return await self.runner.read_alone(read)
 
     async def find_ids(self, prefix: str, *, limit: int = 10) -> Sequence[str]:
         """Return ids of sessions that begin with ``prefix``."""
@@ -147,6 +155,8 @@ class DatabaseSessions(Budgets, Lineage):
             legal_hold=legal_hold,
             cost_data=cost_data,
         )
+        if changes.names() != ["legal_hold"]:
+            check_no_journal(session_id)
         if legal_hold is not UNSET and not self.actor.sets_retention:
             raise Unauthorized("legal holds are not yours to set", code="forbidden")
         now_us = self.clock()
@@ -166,6 +176,7 @@ class DatabaseSessions(Budgets, Lineage):
         return (await self.get(session_id)).cost_data
 
     async def delete(self, session_id: str) -> None:
+        check_no_journal(session_id)
         now_us = self.clock()
         await self.write_session(
             session_id,
@@ -251,3 +262,8 @@ def _create(tx: Tx, actor: Actor, new: NewSession) -> Session:
         head = sessions.lock(tx, actor, new.id)
         messages.save(tx, actor, head, new.messages, new.at_us)
     return sessions.get(tx, actor, new.id)
+
+
+def _shown(value: int | str | None) -> int | str:
+    """What a list sorts by: no title is an empty one."""
+    return "" if value is None else value

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
-from hansard.core.sessions import NewSession, Session, check_new_session
+from hansard.core.sessions import NewSession, Session, check_new_session, check_title
 from hansard.core.thread_settings import ThreadSettings
 from hansard.core.threads import (
     NewEvent,
@@ -18,7 +18,7 @@ from hansard.core.threads import (
     turn_active,
 )
 from hansard.service import lineage
-from hansard.service.thread_saves import ThreadSaves, used_by
+from hansard.service.thread_saves import ThreadSaves
 from hansard.store import sessions, threads
 from hansard.store.database import Tx
 
@@ -43,6 +43,7 @@ class ThreadCopies(ThreadSaves):
         Raises:
             InvalidInput: If any part cannot be recorded.
         """
+        title = None if title is None else check_title(title)
         journal = self._journal(agent=agent, title=title, model=model, system_prompt=system_prompt)
 
         def make(tx: Tx) -> Thread:
@@ -97,7 +98,7 @@ class ThreadCopies(ThreadSaves):
                 [NewEvent("thread.started", "{}")],
                 settings=settings,
                 session_id=session_id,
-                carried=json.dumps(used_by(source)._asdict()),
+                carried=json.dumps(source.total_usage._asdict()),
             )
             return thread, source
 

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
 from hansard.core.messages import check_messages
-from hansard.core.sessions import SaveReceipt, Session, check_new_session
+from hansard.core.sessions import (
+    SaveReceipt,
+    Session,
+    check_new_session,
+    check_title,
+    title_of,
+    tokens_told,
+)
 from hansard.core.threads import Thread, check_no_journal, check_thread_id, turn_active
 from hansard.core.usage import TOTAL_MAX, UsageTotals
 from hansard.offload import check_list
@@ -20,6 +28,8 @@ from hansard.service import lineage
 from hansard.service.bound import Bound
 from hansard.store import messages, sessions, threads
 from hansard.store.database import Tx
+
+TITLE_SOUGHT: Final = 8  # messages: what a user says first stands near the beginning
 
 
 class ThreadSaves(Bound):
@@ -33,6 +43,7 @@ class ThreadSaves(Bound):
             InvalidInput: ``empty_thread``.
         """
         check_thread_id(thread_id)
+        title = None if title is None else check_title(title)
 
         def copy(tx: Tx) -> Session:
             thread = threads.get(tx, self.actor, thread_id)
@@ -43,7 +54,7 @@ class ThreadSaves(Bound):
             new = check_new_session(
                 owner=self.actor.owner,
                 agent=thread.agent,
-                title=title or thread.title,
+                title=title or thread.title or _title_of(tx, self.actor, thread_id),
                 model=thread.model,
                 system_prompt=thread.system_prompt,
                 cost_data=_told(thread, thread.total_usage, {}),
@@ -106,11 +117,12 @@ class ThreadSaves(Bound):
                 now_us=new.at_us,
             )
             before = sessions.get(tx, self.actor, new.id)
+            title = _title_of(tx, self.actor, new.id) if made else before.title
             session = sessions.describe(
                 tx,
                 self.actor,
                 new.id,
-                title=thread.title or before.title,
+                title=thread.title or title,
                 model=thread.model,
                 system_prompt=thread.system_prompt,
                 cost_data=_told(thread, usage, before.cost_data),
@@ -121,12 +133,10 @@ class ThreadSaves(Bound):
         return await self.write_session(new.id, save)
 
 
-def used_by(session: Session) -> UsageTotals:
-    """What a session used: what was counted in it, or what its client says, if that is more."""
-    counted = session.usage._asdict()
-    for name in ("input_tokens", "output_tokens", "cached_tokens"):
-        counted[name] = max(counted[name], _tokens(session.cost_data, name))
-    return UsageTotals(**counted)
+def _title_of(tx: Tx, actor: Actor, session_id: str) -> str:
+    """What a user said first, if that stands where it is looked for."""
+    first = messages.list_page(tx, actor, session_id, limit=TITLE_SOUGHT)
+    return title_of(message.parsed().body for message in first)
 
 
 def _told(thread: Thread, usage: UsageTotals, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,11 +147,5 @@ def _told(thread: Thread, usage: UsageTotals, before: Mapping[str, Any]) -> dict
         "cached_tokens": usage.cached_tokens,
         "total_tokens": min(usage.input_tokens + usage.output_tokens, TOTAL_MAX),
     }
-    told = {name: max(count, _tokens(before, name)) for name, count in counted.items()}
+    told = {name: max(count, tokens_told(before, name)) for name, count in counted.items()}
     return {**told, "model": thread.model, "turn_count": thread.turn_count}
-
-
-def _tokens(cost_data: Mapping[str, Any], name: str) -> int:
-    """What a session's client says of its tokens, if that can be."""
-    value = cost_data.get(name)
-    return value if type(value) is int and 0 <= value <= TOTAL_MAX else 0

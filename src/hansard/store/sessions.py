@@ -36,6 +36,14 @@ Key = tuple[str, str]
 # Columns of session_get.
 _TITLE, _METADATA, _COST_DATA, _ARCHIVED, _COUNT, _VERSION, _UPDATED = 3, 6, 7, 8, 11, 13, 24
 _LEGAL_HOLD = 25
+_COLUMNS = {
+    "title": _TITLE,
+    "metadata": _METADATA,
+    "archived": _ARCHIVED,
+    "legal_hold": _LEGAL_HOLD,
+    "cost_data": _COST_DATA,
+}
+"""Of what an update may change."""
 
 
 @dataclass(slots=True)
@@ -124,11 +132,19 @@ def list_page(
     options = [*chosen, f"sort_{column}" + ("_descending" if descending else "")]
     if position is not None:
         options.append(f"{'before' if descending else 'after'}_{column}")
-        chosen |= {"after_us": position[0], "after_id": position[1]}
+        chosen |= {"after": position[0], "after_id": position[1]}
     rows = tx.rows(
         "session_list", options, tenant_id=actor.tenant_id, limit=query.limit + 1, **chosen
     )
     return [_session(row) for row in rows]
+
+
+def with_cost_data(tx: Tx, actor: Actor, listed: Sequence[Session]) -> list[Session]:
+    """Add to sessions of a list what that leaves out: their ``cost_data``."""
+    keys = [(actor.tenant_id, session.id) for session in listed]
+    (rows,) = tx.look_up(("cost_data_find", keys))
+    found = {row[1]: _load(row[2]) for row in rows}
+    return [replace(session, cost_data=found[session.id]) for session in listed]
 
 
 def list_ids_by_prefix(tx: Tx, actor: Actor, prefix: str, limit: int) -> list[str]:
@@ -229,9 +245,9 @@ def update(
     key = {"tenant_id": actor.tenant_id, "session_id": session_id}
     row = tx.rows("session_get", (), **key)[0]
     new = _described(row, changes)
-    names = tuple(changes.names())
-    if new == row:
-        return UpdateReceipt(session=_session(row), changes=names)
+    moved = tuple(name for name, column in _COLUMNS.items() if new[column] != row[column])
+    if not moved:
+        return UpdateReceipt(session=_session(row), changes=())
     version, updated_at_us = row[_VERSION] + 1, max(now_us, row[_UPDATED])
     tx.run("session_touch", version=version, updated_at_us=updated_at_us, **key)
     tx.run(
@@ -246,7 +262,7 @@ def update(
     event = (*key.values(), version, "session.updated", None, None, None, row[_COUNT], now_us)
     tx.many(("event_insert", [event]))
     session = replace(_session(new), version=version, updated_at_us=updated_at_us)
-    return UpdateReceipt(session=session, changes=names)
+    return UpdateReceipt(session=session, changes=moved)
 
 
 def describe(
@@ -304,10 +320,11 @@ def remove(tx: Tx, head: Head, now_us: int) -> None:
     """Do the same with a session that is known to be under no legal hold.
 
     Its entries go on under a name that no session can have, so that a new session of the
-    same name begins with nothing.
+    same name begins with nothing. Threads that were saved as it are saved as none.
     """
     key = {"tenant_id": head.tenant_id, "session_id": head.session_id}
     tombstone = bury(head.session_id, now_us)
+    tx.run("thread_unlink", **key)
     tx.run("usage_bury", tombstone=tombstone, **key)
     tx.run("session_usage_bury", tombstone=tombstone, **key)
     tx.run("session_delete", **key)

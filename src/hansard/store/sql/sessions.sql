@@ -51,14 +51,22 @@ AND d.created_at_us >= :created_after_us -- if created_after_us
 AND d.created_at_us < :created_before_us -- if created_before_us
 AND s.updated_at_us >= :updated_after_us -- if updated_after_us
 AND (lower(d.title) LIKE :search ESCAPE '\' OR lower(d.agent) LIKE :search ESCAPE '\' OR lower(s.session_id) LIKE :search ESCAPE '\') -- if search
-AND (d.created_at_us, d.session_id) > (:after_us, :after_id) -- if after_created_at
-AND (d.created_at_us, d.session_id) < (:after_us, :after_id) -- if before_created_at
-AND (s.updated_at_us, s.session_id) > (:after_us, :after_id) -- if after_updated_at
-AND (s.updated_at_us, s.session_id) < (:after_us, :after_id) -- if before_updated_at
+AND (d.created_at_us, d.session_id) > (:after, :after_id) -- if after_created_at
+AND (d.created_at_us, d.session_id) < (:after, :after_id) -- if before_created_at
+AND (s.updated_at_us, s.session_id) > (:after, :after_id) -- if after_updated_at
+AND (s.updated_at_us, s.session_id) < (:after, :after_id) -- if before_updated_at
+AND (coalesce(d.title, ''), d.session_id) > (:after, :after_id) -- if after_title
+AND (coalesce(d.title, ''), d.session_id) < (:after, :after_id) -- if before_title
+AND (s.message_count, s.session_id) > (:after, :after_id) -- if after_message_count
+AND (s.message_count, s.session_id) < (:after, :after_id) -- if before_message_count
 ORDER BY d.created_at_us, d.session_id -- if sort_created_at
 ORDER BY d.created_at_us DESC, d.session_id DESC -- if sort_created_at_descending
 ORDER BY s.updated_at_us, s.session_id -- if sort_updated_at
 ORDER BY s.updated_at_us DESC, s.session_id DESC -- if sort_updated_at_descending
+ORDER BY coalesce(d.title, ''), d.session_id -- if sort_title
+ORDER BY coalesce(d.title, '') DESC, d.session_id DESC -- if sort_title_descending
+ORDER BY s.message_count, s.session_id -- if sort_message_count
+ORDER BY s.message_count DESC, s.session_id DESC -- if sort_message_count_descending
 LIMIT :limit;
 
 -- name: session_list_by_prefix

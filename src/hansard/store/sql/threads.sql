@@ -84,10 +84,17 @@ ORDER BY lease_until_us
 LIMIT :limit;
 
 -- name: thread_change
--- Change what a thread says of itself.
-UPDATE threads SET archived = :archived, session_id = :session_id, context = :context,
-    settings = :settings, goal = :goal
+-- Change what a thread says of itself; a session that is gone it was not saved as.
+UPDATE threads SET archived = :archived, context = :context, settings = :settings, goal = :goal,
+    session_id = (
+        SELECT s.session_id FROM sessions AS s
+        WHERE s.tenant_id = :tenant_id AND s.session_id = :session_id
+    )
 WHERE tenant_id = :tenant_id AND thread_id = :thread_id;
+
+-- name: thread_unlink
+-- No thread is saved as a session that goes.
+UPDATE threads SET session_id = NULL WHERE tenant_id = :tenant_id AND session_id = :session_id;
 
 -- name: thread_context_put
 -- What stands for the beginning of histories.

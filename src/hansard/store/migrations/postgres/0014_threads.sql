@@ -33,6 +33,8 @@ CREATE TABLE threads (
 
 CREATE INDEX threads_updated ON threads (tenant_id, updated_at_us, thread_id);
 
+CREATE INDEX threads_saved ON threads (tenant_id, session_id) WHERE session_id IS NOT NULL;
+
 CREATE INDEX threads_running ON threads (tenant_id, lease_until_us) WHERE turn_id IS NOT NULL;
 
 -- settings, as they are in force, error and usage are JSON; started_seq is the number of the turn's
