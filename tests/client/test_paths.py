@@ -22,6 +22,8 @@ WRITTEN_ELSEWHERE = {("GET", "/v1/usage/export")}  # a table for people, not for
 FOR_OTHER_CLIENTS = {
     ("GET", "/v1/sessions/summary"),
     ("GET", "/v1/threads/summary"),
+    *((method, "/v1/threads/{thread_id}/goal") for method in ("GET", "PUT", "DELETE")),
+    *(("POST", f"/v1/threads/{{thread_id}}/goal/{step}") for step in ("block", "complete")),
     ("PATCH", "/v1/threads/{thread_id}"),
     ("POST", "/v1/threads/{thread_id}/resume"),
     ("POST", "/v1/threads/{thread_id}/retry"),
