@@ -223,15 +223,17 @@ async def test_turn_that_takes_too_long_is_failed(
     assert (turn.status, code) == ("failed", "turn_timeout")
 
 
+async def waits(request: Request) -> AsyncGenerator[Event]:
+    """Wait for people in every way."""
+    desk = request.desk
+    assert desk is not None
+    await asyncio.gather(desk.ask(TOOL), desk.run_tool(TOOL), desk.approve(TOOL))
+    yield Text("never")
+
+
 async def test_every_wait_ends_with_its_turn(
     stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
 ) -> None:
-    async def waits(request: Request) -> AsyncGenerator[Event]:
-        desk = request.desk
-        assert desk is not None
-        await asyncio.gather(desk.ask(TOOL), desk.run_tool(TOOL), desk.approve(TOOL))
-        yield Text("never")
-
     runs, engine = await running(stack, record, tmp_path, Bad(waits))
     turn_id = await engine.ask(SendMessage(prompt="hello"))
     await runs.seen(engine, "approval.required")

@@ -335,11 +335,12 @@ def thread_not_found(thread_id: str) -> NotFound:
     return NotFound(f"no thread {thread_id!r}", code="thread_not_found", thread_id=thread_id)
 
 
+LEASE_LOST: Final = "lease_lost"
+
+
 def lease_lost(thread_id: str) -> Conflict:
     """The error for a server that writes to a thread which is another's by now."""
-    return Conflict(
-        "another server holds the thread by now", code="lease_lost", thread_id=thread_id
-    )
+    return Conflict("another server holds the thread by now", code=LEASE_LOST, thread_id=thread_id)
 
 
 def turn_active(thread_id: str, turn_id: str) -> Conflict:

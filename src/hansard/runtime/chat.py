@@ -25,7 +25,7 @@ from hansard.runtime.recorder import Recorder
 from hansard.runtime.room import Room, too_long, too_many_bytes, too_many_turns
 from hansard.runtime.spool import Spool
 from hansard.runtime.spool_folder import SpoolFolder
-from hansard.runtime.thread_turns import TurnParts
+from hansard.runtime.turn_plans import TurnParts
 from hansard.runtime.turns import Asked, Shared, Turn
 from hansard.service.sessions import DatabaseSessions
 

@@ -147,6 +147,11 @@ class TurnDesk:
         """
         self._settle(self._find("tool_call", call_id), result, {"success": success})
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether somebody is waited for."""
+        return bool(self._waits)
+
     def close(self) -> None:
         """Wait for nobody any more: the turn is to end."""
         self._is_closed = True

@@ -24,6 +24,7 @@ from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
 from hansard.core.thread_edits import Editor, update
 from hansard.core.thread_settings import change_settings, write_settings
 from hansard.core.threads import (
+    LEASE_LOST,
     PROMPT_SHOWN,
     NewEvent,
     Thread,
@@ -51,8 +52,10 @@ from hansard.runtime.operations import (
     Steer,
     SyncSession,
 )
+from hansard.runtime.stops import draining, server_stopping
 from hansard.runtime.telling import first_events, started
-from hansard.runtime.thread_turns import RunningTurn, TurnParts, TurnPlan
+from hansard.runtime.thread_turns import RunningTurn
+from hansard.runtime.turn_plans import TurnParts, TurnPlan
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import ThreadService
 
@@ -72,6 +75,7 @@ class Engine:
         feed: Where readers of this process are told.
         lease_until_s: When the lease ends, by the loop's clock.
         saving: Held by whoever saves the thread: one does it after the other.
+        is_draining: No turn begins any more.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Engine:
         self.used_at_s = asyncio.get_running_loop().time()
         self.turn: RunningTurn | None = None
         self.saving = asyncio.Lock()
+        self.is_draining = False
         self._parts = parts
         self._record = record
         self._threads = threads
@@ -107,6 +112,7 @@ class Engine:
             fence=thread.lease.fence,
             seq=thread.seq,
             holds=self.holds_lease,
+            failed=self.stop,
             publish=feed.publish,
         )
 
@@ -127,7 +133,8 @@ class Engine:
 
     def holds_lease(self) -> bool:
         """Tell whether the lease is ours for some time yet."""
-        return not self._is_lost and asyncio.get_running_loop().time() < self.lease_until_s
+        is_lost = self._is_lost or self._log.error is not None
+        return not is_lost and asyncio.get_running_loop().time() < self.lease_until_s
 
     async def ask(self, operation: Operation[T]) -> T:
         """Have something done, and wait for the answer.
@@ -182,9 +189,9 @@ class Engine:
 
     def stop(self) -> None:
         """Interrupt what runs, or is about to: the lease is lost, or the server stops."""
-        self._is_stopping = True
+        self._is_stopping = self.is_draining = True
         if self.turn is not None:
-            self.turn.interrupt()
+            self.turn.interrupt(server_stopping())
 
     async def _carry_out(self, operation: Operation[Any]) -> None:
         """Do one thing; whoever asked may have gone."""
@@ -244,6 +251,8 @@ class Engine:
         """Begin a turn: its row and its first events are on disk when this returns."""
         if self.turn is not None:
             raise turn_active(self._thread.id, self.turn.plan.turn_id)
+        if self.is_draining:
+            raise draining()
         await self._log.drain()
         settings, summary = self._thread.settings, ""
         if isinstance(asked, SendMessage):
@@ -276,16 +285,16 @@ class Engine:
         )
         self._turn_task = asyncio.get_running_loop().create_task(self._take_turn(self.turn))
         if self._is_stopping:
-            self.turn.interrupt()
+            self.stop()
         return plan.turn_id
 
     @contextmanager
     def _losing(self) -> Iterator[None]:
-        """Give the thread up if nobody can say what became of a write: it is read anew."""
+        """Give the thread up if nobody can say what became of a write, or it is another's."""
         try:
             yield
-        except Unavailable:
-            self._is_lost = True
+        except (Unavailable, Conflict) as error:
+            self._is_lost |= isinstance(error, Unavailable) or error.code == LEASE_LOST
             raise
 
     async def _write_beginning(self, plan: TurnPlan, summary: str) -> None:

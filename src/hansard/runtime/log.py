@@ -71,6 +71,7 @@ class Log:
         threads: Of the record, on behalf of the thread's owner.
         seq: Number of the last event.
         holds: Tells whether the lease is still ours.
+        failed: Called when nothing is written any more.
         publish: Given what was written.
 
     Attributes:
@@ -86,6 +87,7 @@ class Log:
         fence: int,
         seq: int,
         holds: Callable[[], bool],
+        failed: Callable[[], None],
         publish: Callable[[list[ThreadEvent]], None],
     ) -> None:
         self.fence = fence
@@ -94,6 +96,7 @@ class Log:
         self._threads = threads
         self._thread_id = thread_id
         self._holds = holds
+        self._failed = failed
         self._publish = publish
         self._pending: list[_Entry] = []
         self._size_bytes = 0
@@ -195,6 +198,8 @@ class Log:
         finally:
             self.error = error
             self._writing = None
+            if error is not None:
+                self._failed()
 
     async def _gather(self) -> None:
         try:
@@ -221,8 +226,10 @@ class Log:
             entry.landed()
 
     async def _has_landed(self, count: int) -> bool:
-        """Ask what became of a step: nobody else writes, so the last event's number says it."""
+        """Ask what became of a step: who holds the lease alone writes, so a number says it."""
         try:
-            return (await self._threads.get(self._thread_id)).seq >= self.seq + count
+            thread = await self._threads.get(self._thread_id)
         except Unavailable:
             return False
+        is_ours = thread.lease is not None and thread.lease.fence == self.fence
+        return is_ours and thread.seq >= self.seq + count

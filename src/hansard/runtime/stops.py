@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from hansard.core.errors import Unavailable, UpstreamFailed
+from hansard.core.errors import HansardError, Unavailable, UpstreamFailed
 from hansard.runtime.agents.protocol import AgentFailed
 
 UNAVAILABLE: Final = 503
@@ -92,10 +92,10 @@ class Stops:
         if self._reason is not None:
             raise self._reason
 
-    def interrupt(self) -> None:
-        """Ask no longer."""
+    def interrupt(self, why: HansardError | None = None) -> None:
+        """Ask no longer; ``why`` if it is not because somebody wanted so."""
         if self._may_be_stopped:
-            self._stop(self._interruption())
+            self._stop(self._interruption(why))
 
     def time_out(self) -> None:
         """Likewise, because it takes too long."""
@@ -134,10 +134,10 @@ class Stops:
         broken = UpstreamFailed(f"the agent ended with {type(error).__name__}", code="agent_failed")
         return AgentFailed(broken)
 
-    def _interruption(self) -> AgentFailed:
+    def _interruption(self, why: HansardError | None = None) -> AgentFailed:
         self.is_interrupted = True
-        interrupted = Unavailable("the turn was interrupted", code="turn_interrupted")
-        return AgentFailed(interrupted, status=UNAVAILABLE)
+        why = why or Unavailable("the turn was interrupted", code="turn_interrupted")
+        return AgentFailed(why, status=UNAVAILABLE)
 
 
 def _told_by(agent: BaseException | None, reason: AgentFailed) -> AgentFailed:
@@ -145,3 +145,13 @@ def _told_by(agent: BaseException | None, reason: AgentFailed) -> AgentFailed:
     if isinstance(agent, AgentFailed):
         reason.messages, reason.calls, reason.unmade = agent.messages, agent.calls, agent.unmade
     return reason
+
+
+def draining() -> Unavailable:
+    """Why nothing is begun here any more."""
+    return Unavailable("the server is about to stop", code="draining")
+
+
+def server_stopping() -> Unavailable:
+    """Why a turn was interrupted that nobody wanted to end."""
+    return Unavailable("the server that ran the turn stopped", code="server_stopping")

@@ -49,7 +49,7 @@ class Teller:
         messages: The turn's, as far as they are whole.
         said: Those of them that are on disk.
         saying: Pieces of the next one that are, by its parts.
-        calls: The model calls that are.
+        calls: The model calls that are; ``made`` are all that were told.
     """
 
     def __init__(self, log: Log, turn_id: str, said: list[Body], private: Collection[str]) -> None:
@@ -57,6 +57,7 @@ class Teller:
         self.said = said
         self.calls: list[NewUsage] = []
         self.saying: dict[str, list[str]] = {part: [] for part in _PARTS}
+        self.made: list[NewUsage] = []
         self._log = log
         self._turn_id = turn_id
         self._private = private
@@ -76,6 +77,7 @@ class Teller:
             case MessageDone(message):
                 self._end_message(self.to_record(message))
             case CallDone(call):
+                self.made.append(call)
                 told = {"call": to_builtins(call)}
                 self._put("usage.recorded", told, then=lambda: self.calls.append(call))
             case _:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from msgspec.structs import replace
-from structlog.typing import FilteringBoundLogger
 
 from hansard.core.errors import Conflict, HansardError, Unavailable, UpstreamFailed
 from hansard.core.thread_settings import ThreadSettings
@@ -23,70 +21,25 @@ from hansard.core.threads import NewEvent, ThreadStep, TurnEnd
 from hansard.core.usage import NO_USAGE, Pricing, UsageTotals, charge
 from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import (
-    Agent,
     AgentFailed,
     CallDone,
     Completed,
     Request,
 )
 from hansard.runtime.desks import TurnDesk
-from hansard.runtime.gates import GateKeeper, TurnGate
+from hansard.runtime.gates import TurnGate
 from hansard.runtime.log import AGAIN_S, Log, write_payload
-from hansard.runtime.observers import Observer, TurnStart, Watches
 from hansard.runtime.observers import TurnEnd as WatchedEnd
+from hansard.runtime.observers import TurnStart, Watches
 from hansard.runtime.operations import TurnState
-from hansard.runtime.recorder import Recorder
-from hansard.runtime.stops import HEED_S, Stops
+from hansard.runtime.stops import Stops
 from hansard.runtime.telling import Teller
+from hansard.runtime.turn_plans import TurnParts, TurnPlan
 from hansard.runtime.turn_records import TurnRecord, recordable
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import ThreadService
 
 Body = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnParts:
-    """What the turns of all threads share.
-
-    Attributes:
-        turn_s: How long an agent may take.
-        wait_s: How long it waits for people.
-        heed_s: How long it may go on once it was stopped.
-    """
-
-    keeper: GateKeeper
-    recorder: Recorder
-    observers: Sequence[Observer]
-    log: FilteringBoundLogger
-    turn_s: float
-    wait_s: float
-    heed_s: float = HEED_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnPlan:
-    """What a turn is to do.
-
-    Attributes:
-        context: The messages before it, as the agent gets them.
-        prompt: What the user says.
-        message_index: Where its messages begin in the journal.
-        kind: A ``compaction`` is recorded by what it cost; what is said is its summary.
-        key_id: The API key on whose account it goes.
-        settings: How the agent is to work.
-    """
-
-    turn_id: str
-    agent: Agent
-    model: str | None
-    context: list[Body]
-    prompt: Body
-    kind: str
-    key_id: str | None
-    message_index: int
-    settings: ThreadSettings
-    at_us: int
 
 
 class RunningTurn:
@@ -175,9 +128,9 @@ class RunningTurn:
             return await self._finish(end)
         return False
 
-    def interrupt(self) -> None:
+    def interrupt(self, why: HansardError | None = None) -> None:
         """Ask no longer; how far it came is recorded."""
-        self._stops.interrupt()
+        self._stops.interrupt(why)
         self.desk.close()
 
     def steer(self, prompt: str) -> None:
@@ -227,12 +180,12 @@ class RunningTurn:
         """Record the turn, with what nobody has seen yet."""
         status = self._status_of(end)
         summary = self._summary(end)
+        end = self._with_told_calls(end)
         try:
             await self._log.drain()
         except HansardError:
             await self._spool_costs(end)
             return False
-        end = self._with_told_calls(end)
         rest = [] if self.plan.kind == "compaction" else self._rest(end)
         events = self.told.last_events(end, status, rest, summary)
         self.told.messages += rest
@@ -255,7 +208,7 @@ class RunningTurn:
 
     def _with_told_calls(self, end: Completed | AgentFailed) -> Completed | AgentFailed:
         """An end with all calls that were told, whatever the agent says at last."""
-        calls = {call.event_id: call for call in (*self.told.calls, *end.calls)}
+        calls = {call.event_id: call for call in (*self.told.made, *end.calls)}
         if isinstance(end, Completed):
             return replace(end, calls=list(calls.values()))
         end.calls = list(calls.values())
@@ -278,8 +231,7 @@ class RunningTurn:
         self, end: Completed | AgentFailed, over: TurnEnd, events: tuple[NewEvent, ...]
     ) -> bool:
         """Write the end in one transaction; False if the thread is another's by now."""
-        gate, holds = self._gate, [call.event_id for call in end.calls]
-        unmade = [*gate.doubtful, *(end.unmade if isinstance(end, AgentFailed) else ())]
+        holds, unmade, unknown = self._fates(end)
         at_us = self._record.clock()
         step = ThreadStep(fence=self._log.fence, events=events, at_us=at_us, end=over)
         async with self._log.turn:
@@ -288,13 +240,19 @@ class RunningTurn:
             self.told.said, self.told.calls = self.told.messages, list(end.calls)
             self._ended(over)  # before anybody hears of it, and begins the next
             self._log.note(events, at_us)
-        unknown = [call_id for call_id in gate.granted if call_id not in {*holds, *unmade}]
         with Guard(self._parts.log, "turn.holds_left", turn_id=over.turn_id):
             if unmade:
                 await self._record.release_holds(unmade)
             if unknown:
                 await self._record.doubt_holds(unknown)
         return True
+
+    def _fates(self, end: Completed | AgentFailed) -> tuple[list[str], list[str], list[str]]:
+        """Ids of calls that were counted, that were not made, and of which nobody knows."""
+        holds = [call.event_id for call in end.calls]
+        unmade = [*self._gate.doubtful, *(end.unmade if isinstance(end, AgentFailed) else ())]
+        known = {*holds, *unmade}
+        return holds, unmade, [call for call in self._gate.granted if call not in known]
 
     async def _is_written(
         self, end: Completed | AgentFailed, step: ThreadStep, over: TurnEnd, holds: list[str]
@@ -345,6 +303,7 @@ class RunningTurn:
 
     async def _spool_costs(self, end: Completed | AgentFailed) -> None:
         """Keep what the turn cost, if it cannot be recorded with it: ids count once."""
+        holds, unmade, unknown = self._fates(end)
         turn = TurnRecord(
             actor=self._record.actor,
             session_id=None,
@@ -352,8 +311,9 @@ class RunningTurn:
             status=self._status_of(end),
             at_us=self.plan.at_us,
             usage=list(end.calls),
-            holds=[call.event_id for call in end.calls],
-            unmade=list(end.unmade) if isinstance(end, AgentFailed) else [],
+            holds=holds,
+            unmade=unmade,
+            unknown=unknown,
             agent=self.plan.agent.name,
         )
         await self._parts.recorder.record(turn)

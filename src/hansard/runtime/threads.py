@@ -33,7 +33,8 @@ from hansard.runtime.feeds import Feeds, LogReader, Wake
 from hansard.runtime.leases import HeldElsewhere, Leases
 from hansard.runtime.operations import Shutdown, SyncSession
 from hansard.runtime.recovery import read_turn, recover
-from hansard.runtime.thread_turns import TurnParts
+from hansard.runtime.stops import draining
+from hansard.runtime.turn_plans import TurnParts
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import ThreadService
 
@@ -52,6 +53,7 @@ class Runtime:
         url: Where other servers reach this one.
         engines_max: How many stay loaded.
         lease_s: How long a thread is this server's without a word from it.
+        drain_s: How long turns go on once the server is to stop.
 
     Attributes:
         leases: Those that this server has.
@@ -66,6 +68,7 @@ class Runtime:
         url: str | None = None,
         engines_max: int = ENGINES_MAX,
         lease_s: float = LEASE_US / 1_000_000,
+        drain_s: float = 0.0,
     ) -> None:
         self.agents = agents
         self.feeds = Feeds()
@@ -73,6 +76,8 @@ class Runtime:
         self._record = record
         self._parts = parts
         self._engines_max = engines_max
+        self._drain_s = drain_s
+        self._is_draining = False
         self._engines: dict[Key, Engine] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._loading: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
@@ -83,9 +88,9 @@ class Runtime:
         """Begin to look after leases."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._group)
-            stack.push_async_callback(self._stop)
             for chore in (self._renew, self._find_lost):  # neither waits for the other
                 stack.callback(self._group.create_task(self._keep(chore)).cancel)
+            stack.push_async_callback(self._finish)
             self._stack = stack.pop_all()
         return self
 
@@ -95,8 +100,17 @@ class Runtime:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Interrupt what runs, record it, and let go of all leases."""
+        """Let turns end, as far as there is time, record all, and let go of all leases."""
         await self._stack.aclose()
+
+    def drain(self) -> None:
+        """Begin no more turns, interrupt in time those that run, and let go of the others."""
+        if self._is_draining:
+            return
+        self._is_draining = True
+        for key, engine in self._engines.items():
+            self._retire(key, engine)
+        asyncio.get_running_loop().call_later(self._drain_s, self._interrupt)
 
     @property
     def engines(self) -> int:
@@ -152,6 +166,8 @@ class Runtime:
             return await self._load(actor, thread_id)
 
     async def _load(self, actor: Actor, thread_id: str) -> Engine:
+        if self._is_draining:
+            raise draining()
         asked = self.threads(actor)
         agent_name = (await asked.get(thread_id)).agent
         agent = self.agents.get(agent_name)
@@ -188,6 +204,8 @@ class Runtime:
             raise
         self._engines[key] = engine
         self._make_room(key)
+        if self._is_draining:
+            self._retire(key, engine)
         return engine
 
     async def _run(self, key: Key, engine: Engine) -> None:
@@ -258,10 +276,29 @@ class Runtime:
                     assert thread.lease is not None
                     await self.leases.release(threads, thread_id, thread.lease.fence)
 
-    async def _stop(self) -> None:
-        for key, engine in list(self._engines.items()):
+    def _retire(self, key: Key, engine: Engine) -> None:
+        """Let go of an engine when its turn has ended."""
+
+        async def leave() -> None:
+            await engine.wait_for_turn()
+            if self._engines.get(key) is engine:
+                self._let_go(key)
+
+        engine.is_draining = True
+        self._group.create_task(leave())
+
+    def _interrupt(self) -> None:
+        for engine in self._engines.values():
             engine.stop()
-            self._let_go(key)
+
+    async def _finish(self) -> None:
+        """Wait until all turns are recorded; what waits for people is not answered any more."""
+        self.drain()
+        for engine in self._engines.values():
+            if engine.turn is not None and engine.turn.desk.is_asking:
+                engine.stop()
+        if self._running:
+            await asyncio.wait(self._running.values())
 
 
 async def _shut_down(engine: Engine) -> None:

@@ -55,12 +55,17 @@ async def open_chat(
             waiting=chat.session_queue,
             wait_s=chat.session_wait_s,
             left_s=chat.left_s,
-            drain_s=max(settings.server.drain_s - END_S, settings.server.drain_s / 2),
+            drain_s=drain_s(settings),
         ),
         is_record_required=chat.require_record,
         observers=[context.metrics.chats, *observers],
         log=context.log,
     )
+
+
+def drain_s(settings: Settings) -> float:
+    """How long turns may go on once the server is to stop."""
+    return max(settings.server.drain_s - END_S, settings.server.drain_s / 2)
 
 
 def find_agent(settings: ChatSettings, book: PriceBook) -> Agent | None:

@@ -83,6 +83,8 @@ class Context:
         self.streams.close()
         if self.chat is not None:
             self.chat.drain()
+        if self.runtime is not None:
+            self.runtime.drain()
 
     @asynccontextmanager
     async def room_for(self, size_bytes: int | None, tenant_id: str) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.agents.upstream_threads import ThreadUpstream
 from hansard.runtime.chat import Chat
 from hansard.runtime.threads import Runtime
-from hansard.server.chat_opening import load_agent
+from hansard.server.chat_opening import drain_s, load_agent
 from hansard.server.context import Context
 from hansard.settings import ChatSettings, refuse
 
@@ -40,6 +40,7 @@ async def running(context: Context, chat: Chat | None) -> AsyncIterator[Runtime 
             chat.turn_parts(ANSWER_S),
             url=settings.server.public_url,
             lease_s=settings.server.lease_s,
+            drain_s=drain_s(settings),
         )
         yield await stack.enter_async_context(runtime)
 
