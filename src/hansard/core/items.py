@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from hansard.core.threads import REQUESTED, SETTLED, ThreadEvent
 
-UNANSWERED: Final = "the call was interrupted"
+NO_RESULT: Final = "the tool gave no result"
 
 _SETTLES: Final = frozenset(SETTLED.values())
 _ASKS: Final = {event: kind for kind, event in REQUESTED.items()}
@@ -34,18 +34,19 @@ def item_id(turn_id: str, message: int, part: str) -> str:
     return f"item_{turn_id.removeprefix('turn_')}_{message}_{part}"
 
 
-def list_items(turn_id: str, messages: Sequence[Body], *, first: int = 0) -> list[Item]:
-    """Return the items of the messages of a turn that is over; ``first`` is their first's number.
+def list_items(turn_id: str, messages: Sequence[Body], status: str = "completed") -> list[Item]:
+    """Return the items of the messages of a turn that ended in some way.
 
     A tool's result belongs to the item of its call.
     """
     items: list[Item] = []
     calls: dict[str, Item] = {}
-    for number, message in enumerate(messages, first):
+    for number, message in enumerate(messages):
         if message.get("role") == "tool":
             call = calls.get(str(message.get("tool_call_id")))
             if call is not None:
                 call["result"] = message.get("content")
+                call["status"] = result_status(message, status)
             continue
         for item in _items_of(turn_id, number, message):
             items.append(item)
@@ -69,23 +70,66 @@ def _items_of(turn_id: str, number: int, message: Body) -> Iterable[Item]:
         yield _item(turn_id, number, f"c{place}", {"kind": "tool_call", "tool": tool_of(call)})
 
 
-def with_answers(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a history in which every call of a tool has a result, as models demand.
+def result_status(result: Body, status: str) -> str:
+    """How the item of a call ended, of a turn that ended in some way.
 
-    A call that was interrupted has none; what the record holds stays as it is.
+    >>> result_status({"content": "free"}, "interrupted")
+    'completed'
+    >>> result_status({"content": NO_RESULT, "is_error": True}, "interrupted")
+    'interrupted'
     """
-    answered = {
-        message.get("tool_call_id") for message in messages if message.get("role") == "tool"
-    }
+    if not result.get("is_error"):
+        return "completed"
+    return "failed" if status == "completed" else status
+
+
+def answered(
+    said: Sequence[Body],
+    rest: Sequence[dict[str, Any]],
+    reason: str,
+    results: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the rest of a turn with a result for each call of a tool that has got none.
+
+    Models demand one. It says why there is none, and is marked as an error; ``results`` are what
+    calls gave that no message tells of.
+    """
+    told = {each.get("tool_call_id") for each in (*said, *rest) if each.get("role") == "tool"}
     whole: list[dict[str, Any]] = []
-    for message in messages:
-        whole.append(message)
-        calls = message.get("tool_calls") if message.get("role") == "assistant" else None
-        for call in calls if isinstance(calls, list) else ():
-            call_id = tool_of(call)["id"]
-            if call_id not in answered:
-                whole.append({"role": "tool", "tool_call_id": call_id, "content": UNANSWERED})
+    for place, message in enumerate((*said, *rest), -len(said)):
+        if place >= 0:
+            whole.append(dict(message))
+        for call_id in _calls_of(message):
+            if call_id not in told:
+                told.add(call_id)
+                whole.append(_result(call_id, reason, results or {}))
     return whole
+
+
+def with_answers(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a history as models take it: each call has a result, and none has a mark of ours.
+
+    Turns of threads record results for all calls; histories from elsewhere may lack some.
+    """
+    whole = answered((), messages, "interrupted")
+    return [
+        {name: value for name, value in each.items() if name != "is_error"}
+        if "is_error" in each
+        else each
+        for each in whole
+    ]
+
+
+def _calls_of(message: Body) -> list[str]:
+    calls = message.get("tool_calls") if message.get("role") == "assistant" else None
+    return [tool_of(call)["id"] for call in calls] if isinstance(calls, list) else []
+
+
+def _result(call_id: str, reason: str, results: Mapping[str, str]) -> dict[str, Any]:
+    message = {"role": "tool", "tool_call_id": call_id}
+    if call_id in results:
+        return {**message, "content": results[call_id]}
+    return {**message, "content": f"{reason}: {NO_RESULT}", "is_error": True}
 
 
 def tool_of(call: Body) -> dict[str, Any]:
@@ -126,6 +170,12 @@ class Folded:
     def open_waits(self, kind: str) -> list[dict[str, Any]]:
         """What readers were told of the approvals, questions or calls that are open."""
         return [told for each, told in self.waits.values() if each == kind]
+
+    @property
+    def results(self) -> dict[str, str]:
+        """What calls of tools gave, also such as no message tells of yet."""
+        calls = [item for item in self.items.values() if "result" in item]
+        return {item["tool"]["id"]: item["result"] for item in calls}
 
     def unfinished(self) -> dict[str, Any] | None:
         """The message that was being said when the events end; None if none was."""

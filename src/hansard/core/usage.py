@@ -9,7 +9,7 @@ costs is its caller's word, or that of a price table; where neither knows, the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import add, neg
 from typing import Any, Final, NamedTuple, TypeVar
@@ -247,6 +247,14 @@ def charge(usage: NewUsage, at_us: int, pricing: Pricing) -> ChargedUsage:
         return ChargedUsage(usage, usage.cost_nanousd, None)
     price = pricing(usage, at_us)
     return ChargedUsage(usage, *price) if price else ChargedUsage(usage, None, None)
+
+
+def total_of(calls: Iterable[NewUsage], at_us: int, pricing: Pricing) -> UsageTotals:
+    """Sum up calls that were made at a time."""
+    totals = NO_USAGE
+    for call in calls:
+        totals = totals.plus(charge(call, at_us, pricing).totals())
+    return totals
 
 
 def take_back(entry: UsageEntry) -> UsageEntry:

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import reduce
 from typing import Any, Final, TypeVar
 
 from hansard.core.errors import Conflict, HansardError, LimitReached, NotFound, Unavailable
@@ -33,7 +32,7 @@ from hansard.core.threads import (
     check_prompt,
     turn_active,
 )
-from hansard.core.usage import NewUsage, UsageTotals, charge
+from hansard.core.usage import NewUsage, UsageTotals, total_of
 from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.feeds import Feed
@@ -372,8 +371,8 @@ class Engine:
         )
 
     def _usage_with(self, turn: RunningTurn) -> UsageTotals:
-        charged = [charge(call, turn.plan.at_us, turn.pricing) for call in turn.told.calls]
-        return reduce(UsageTotals.plus, [call.totals() for call in charged], self._thread.usage)
+        used = total_of(turn.told.calls, turn.plan.at_us, turn.pricing)
+        return self._thread.usage.plus(used)
 
     def _context(self) -> list[Body]:
         """What the agent gets before the prompt."""

@@ -6,13 +6,14 @@ billed beside that stays held, until somebody says what became of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from hansard.core.items import Folded, fold
+from hansard.core.items import Folded, answered, fold
 from hansard.core.threads import NewEvent, Thread, ThreadStep, TurnEnd
-from hansard.core.usage import ENTRIES_MAX, NO_USAGE, NewUsage
+from hansard.core.usage import ENTRIES_MAX, NewUsage, total_of
 from hansard.runtime.log import write_payload
 from hansard.runtime.turn_records import recordable
 from hansard.service.sessions import DatabaseSessions
@@ -32,18 +33,21 @@ async def recover(record: DatabaseSessions, threads: ThreadService, thread: Thre
     assert turn is not None
     folded = await read_turn(threads, thread.id, turn.started_seq, until=thread.seq)
     partial = folded.unfinished()
-    messages = [*folded.messages, *([recordable(partial)] if partial else [])]
+    unsaid = [recordable(partial)] if partial is not None else []
+    rest = answered(folded.messages, unsaid, "interrupted", folded.results)
+    messages = [*folded.messages, *rest]
     calls = msgspec.convert(folded.usage[:ENTRIES_MAX], list[NewUsage])  # others stay held
+    used = total_of(calls, turn.started_at_us, await record.pricing())
     end = TurnEnd(
         turn_id=turn.turn_id,
         status="interrupted",
         error=write_payload({"code": "server_lost", "message": LOST}),
-        usage=write_payload(NO_USAGE._asdict()),
+        usage=write_payload(used._asdict()),
         steer_count=turn.steer_count,
     )
     step = ThreadStep(
         fence=thread.lease.fence,
-        events=_events_of_recovery(turn.turn_id, folded, partial),
+        events=_events_of_recovery(turn.turn_id, folded, rest),
         at_us=record.clock(),
         end=end,
     )
@@ -80,20 +84,20 @@ async def read_turn(
     return folded
 
 
-def _events_of_recovery(turn_id: str, folded: Folded, partial: Body | None) -> tuple[NewEvent, ...]:
-    events = [
-        NewEvent(
-            "item.interrupted",
-            write_payload({"item": {**item, "status": "interrupted"}}),
-            turn_id,
-            item["id"],
-        )
-        for item in folded.items.values()
-        if item["status"] == "in_progress"
+def _events_of_recovery(turn_id: str, folded: Folded, rest: Sequence[Body]) -> tuple[NewEvent, ...]:
+    results = {each["tool_call_id"]: each["content"] for each in rest if each["role"] == "tool"}
+    events = []
+    for item in folded.items.values():
+        if item["status"] == "in_progress":
+            ended = {**item, "status": "interrupted"}
+            if item["kind"] == "tool_call":
+                ended["result"] = results.get(item["tool"]["id"])
+            payload = write_payload({"item": ended})
+            events.append(NewEvent("item.interrupted", payload, turn_id, item["id"]))
+    events += [
+        NewEvent("message.completed", write_payload({"message": message}), turn_id)
+        for message in rest
     ]
-    if partial is not None:
-        told = write_payload({"message": partial})
-        events.append(NewEvent("message.completed", told, turn_id))
     error = {"code": "server_lost", "message": LOST}
     told = write_payload(
         {"turn": {"id": turn_id, "status": "interrupted", "error": error}, "recovered": True}

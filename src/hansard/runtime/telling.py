@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from msgspec import to_builtins
 
-from hansard.core.items import item_id, tool_of
+from hansard.core.items import item_id, result_status, tool_of
 from hansard.core.threads import NewEvent
 from hansard.core.usage import NewUsage
 from hansard.runtime.agents.protocol import (
@@ -36,7 +36,18 @@ Body = dict[str, Any]
 PRIVATE: Final = "[told to the agent alone]"
 """What the record holds in place of a person's answer."""
 
+Told = tuple[str, str, Body]
+"""The kind of an event of an item, that item's id, and what it carries."""
+
 _PARTS: Final = {"text": "agent_message", "reasoning": "agent_reasoning"}
+
+
+def _begun(item: Body) -> Told:
+    return "item.started", item["id"], {"item": {**item, "status": "in_progress"}}
+
+
+def _ended(item: Body, status: str = "completed") -> Told:
+    return f"item.{status}", item["id"], {"item": {**item, "status": status}}
 
 
 class Teller:
@@ -73,7 +84,9 @@ class Teller:
             case Reasoning(text):
                 self._grow("reasoning", text)
             case ToolReturned(call_id, content):
-                self._end_tool(call_id, PRIVATE if call_id in self._private else content)
+                content = PRIVATE if call_id in self._private else content
+                for kind, item, payload in self._end_tool(call_id, content, "completed"):
+                    self._put(kind, payload, item_id=item)
             case MessageDone(message):
                 self._end_message(self.to_record(message))
             case CallDone(call):
@@ -102,10 +115,10 @@ class Teller:
         text = clean_text(text)
         item = self._open.get(part)
         if item is None:
-            item = self._open[part] = self._item_id(part)
+            kind, item, payload = _begun(self._item(part, kind=_PARTS[part], text=""))
+            self._put(kind, payload, item_id=item)
+            self._open[part] = item
             self._texts[part] = []
-            fields = {"kind": _PARTS[part], "text": "", "status": "in_progress"}
-            self._tell_item("item.started", item, fields)
         self._texts[part].append(text)
         self._log.put_delta(
             _PARTS[part],
@@ -117,27 +130,32 @@ class Teller:
 
     def _end_message(self, message: Body) -> None:
         """A message is whole: its items are, and its tools are being called."""
-        for kind, item, fields in self._ends_of(message, "completed"):
-            self._tell_item(kind, item, fields)
+        for kind, item, payload in self._tell_message(message, "completed"):
+            self._put(kind, payload, item_id=item)
+        self._put("message.completed", {"message": message}, then=partial(self._land, message))
+
+    def _tell_message(self, message: Body, status: str) -> list[Told]:
+        """The events of its items, with which it is one of the turn's."""
+        told = self._ends_of(message, status)
         calls = message.get("tool_calls")
         for place, call in enumerate(calls if isinstance(calls, list) else ()):
             tool = tool_of(call)
-            item = self._item_id(f"c{place}")
-            self._tools[tool["id"]] = {"item": item, "tool": tool}
-            fields = {"kind": "tool_call", "tool": tool, "status": "in_progress"}
-            self._tell_item("item.started", item, fields)
+            item = self._tools[tool["id"]] = self._item(f"c{place}", kind="tool_call", tool=tool)
+            told.append(_begun(item))
         if message.get("role") == "user":
-            fields = {
-                "kind": "user_message",
-                "content": message.get("content"),
-                "status": "completed",
-            }
-            self._tell_item("item.completed", self._item_id("said"), fields)
+            told.append(
+                _ended(self._item("said", kind="user_message", content=message.get("content")))
+            )
+        if message.get("role") == "tool":
+            told += self._end_tool(
+                str(message.get("tool_call_id")),
+                str(message.get("content")),
+                result_status(message, status),
+            )
         self.messages.append(message)
-        told = {"message": message}
-        self._put("message.completed", told, then=partial(self._end_saying, message))
+        return told
 
-    def _end_saying(self, message: Body) -> None:
+    def _land(self, message: Body) -> None:
         """A message is on disk as a whole."""
         self.said.append(message)
         for pieces in self.saying.values():
@@ -149,28 +167,21 @@ class Teller:
         is_private = message.get("tool_call_id") in self._private
         return {**message, "content": PRIVATE} if is_private else message
 
-    def _end_tool(self, call_id: str, content: str) -> None:
-        known = self._tools.pop(call_id, None)
-        if known is not None:
-            fields = {
-                "kind": "tool_call",
-                "tool": known["tool"],
-                "result": content,
-                "status": "completed",
-            }
-            self._tell_item("item.completed", known["item"], fields)
+    def _end_tool(self, call_id: str, content: str, status: str) -> list[Told]:
+        """End the item of a call, unless that has ended."""
+        item = self._tools.pop(call_id, None)
+        return [] if item is None else [_ended({**item, "result": content}, status)]
 
-    def _ends_of(self, message: Body, status: str) -> list[tuple[str, str, Body]]:
+    def _ends_of(self, message: Body, status: str) -> list[Told]:
         """End the items that are open, with their whole texts."""
         if message.get("role") != "assistant":
             return []
         texts = {"reasoning": message.get("reasoning_content"), "text": message.get("content")}
-        ends = []
-        for part, text in texts.items():
-            if text:
-                item = self._open.pop(part, None) or self._item_id(part)
-                fields = {"kind": _PARTS[part], "text": text, "status": status}
-                ends.append((f"item.{status}", item, fields))
+        ends = [
+            _ended(self._item(part, kind=_PARTS[part], text=text or ""), status)
+            for part, text in texts.items()
+            if text or part in self._open
+        ]
         self._open.clear()
         self._texts.clear()
         return ends
@@ -178,36 +189,26 @@ class Teller:
     def last_events(
         self, end: Completed | AgentFailed, status: str, rest: list[Body], summary: str | None
     ) -> tuple[NewEvent, ...]:
-        turn_id = self._turn_id
-        events = []
+        """The events of a turn's end, with which the rest of its messages are the turn's."""
+        events: list[NewEvent] = []
         if summary is not None:
-            item = item_id(turn_id, 0, "summary")
-            fields = {"kind": "context_compaction", "text": summary, "status": status}
-            payload = write_payload({"item": self._item(item, fields)})
-            events.append(NewEvent("item.completed", payload, turn_id, item))
+            item = self._item("summary", kind="context_compaction", text=summary)
+            events.append(self._event(*_ended(item)))
         for message in rest:
-            for kind, item, fields in self._ends_of(message, status):
-                payload = write_payload({"item": self._item(item, fields)})
-                events.append(NewEvent(kind, payload, turn_id, item))
-            payload = write_payload({"message": message})
-            events.append(NewEvent("message.completed", payload, turn_id))
-        for known in self._tools.values():
-            fields = {"kind": "tool_call", "tool": known["tool"], "status": status}
-            payload = write_payload({"item": self._item(known["item"], fields)})
-            events.append(NewEvent(f"item.{status}", payload, turn_id, known["item"]))
-        told: Body = {"turn": {"id": turn_id, "status": status, "error": None}}
+            events += [self._event(*told) for told in self._tell_message(message, status)]
+            events.append(self._event("message.completed", None, {"message": message}))
+        turn: Body = {"id": self._turn_id, "status": status, "error": None}
         if isinstance(end, AgentFailed):
-            told["turn"]["error"] = {"code": end.error.code, "message": end.error.message}
-        return (*events, NewEvent("turn.completed", write_payload(told), turn_id))
+            turn["error"] = {"code": end.error.code, "message": end.error.message}
+        return (*events, self._event("turn.completed", None, {"turn": turn}))
 
-    def _item_id(self, part: str) -> str:
-        return item_id(self._turn_id, len(self.messages), part)
+    def _event(self, kind: str, item: str | None, payload: Body) -> NewEvent:
+        return NewEvent(kind, write_payload(payload), self._turn_id, item)
 
-    def _item(self, item: str, fields: Body) -> Body:
-        return {"id": item, "turn_id": self._turn_id, **fields}
-
-    def _tell_item(self, kind: str, item: str, fields: Body) -> None:
-        self._put(kind, {"item": self._item(item, fields)}, item_id=item)
+    def _item(self, part: str, **fields: Any) -> Body:
+        """An item of the message that comes next."""
+        name = item_id(self._turn_id, len(self.messages), part)
+        return {"id": name, "turn_id": self._turn_id, **fields}
 
     def _put(
         self,

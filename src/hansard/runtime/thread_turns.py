@@ -10,15 +10,15 @@ import asyncio
 import dataclasses
 from collections.abc import Callable
 from contextlib import aclosing
-from functools import reduce
 from typing import Any
 
 from msgspec.structs import replace
 
 from hansard.core.errors import Conflict, HansardError, Unavailable, UpstreamFailed
+from hansard.core.items import answered
 from hansard.core.thread_settings import ThreadSettings
 from hansard.core.threads import NewEvent, ThreadStep, TurnEnd
-from hansard.core.usage import NO_USAGE, Pricing, UsageTotals, charge
+from hansard.core.usage import Pricing, total_of
 from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import (
     AgentFailed,
@@ -186,11 +186,9 @@ class RunningTurn:
         except HansardError:
             await self._spool_costs(end)
             return False
-        rest = [] if self.plan.kind == "compaction" else self._rest(end)
+        rest = [] if self.plan.kind == "compaction" else self._rest(end, status)
         events = self.told.last_events(end, status, rest, summary)
-        self.told.messages += rest
-        charged = [charge(call, self.plan.at_us, self._gate.pricing) for call in end.calls]
-        totals = reduce(UsageTotals.plus, [call.totals() for call in charged], NO_USAGE)
+        totals = total_of(end.calls, self.plan.at_us, self._gate.pricing)
         over = TurnEnd(
             turn_id=self.plan.turn_id,
             status=status,
@@ -214,11 +212,16 @@ class RunningTurn:
         end.calls = list(calls.values())
         return end
 
-    def _rest(self, end: Completed | AgentFailed) -> list[Body]:
-        """The agent's messages that were not told as whole, and what it was saying."""
+    def _rest(self, end: Completed | AgentFailed, status: str) -> list[Body]:
+        """The agent's messages that were not told as whole, or what it was saying.
+
+        What tools were called for and did not give is told with them, once and for all.
+        """
         rest = list(map(self.told.to_record, end.messages[len(self.told.messages) - 1 :]))
         unfinished = self.told.unfinished()
-        return rest or ([unfinished] if unfinished is not None else [])
+        if not rest and unfinished is not None:
+            rest = [unfinished]
+        return answered(self.told.messages, rest, status)
 
     def _summary(self, end: Completed | AgentFailed) -> str | None:
         """What stands for the history from now on, after a compaction that went well."""

@@ -217,7 +217,7 @@ async def _items(
             running = await runtime_of(call).fold(call.record.actor, thread, turn)
             items += running.items.values()
         else:
-            items += list_items(turn.turn_id, by_turn.get(turn.turn_id, []))
+            items += list_items(turn.turn_id, by_turn.get(turn.turn_id, []), turn.status)
     return items, running
 
 
