@@ -20,7 +20,7 @@ from hansard.core.errors import Conflict, HansardError, LimitReached, NotFound, 
 from hansard.core.ids import make_ulid
 from hansard.core.items import with_answers
 from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
-from hansard.core.thread_edits import Editor, update
+from hansard.core.thread_edits import Editor
 from hansard.core.thread_settings import change_settings, write_settings
 from hansard.core.threads import (
     LEASE_LOST,
@@ -149,10 +149,6 @@ class Engine:
             raise LimitReached(f"{MAILBOX_MAX} operations wait for the thread", code="mailbox_full")
         self._mailbox.put_nowait(operation)
         return await operation.answer
-
-    async def link(self, session_id: str) -> None:
-        """Note as which session the thread was saved."""
-        await self.ask(Change(edit=update({"session_id": session_id})))
 
     async def decide(self, approval_id: str, decision: str, *, remember: bool) -> None:
         """Answer whether a tool may be called; with ``remember`` also all that are to come.

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
 from hansard.core.sessions import SaveReceipt, Session
+from hansard.core.thread_edits import update
 from hansard.core.threads import ThreadQuery
-from hansard.runtime.operations import GetSessionSnapshot, Snapshot
+from hansard.runtime.operations import Change, GetSessionSnapshot, Snapshot
 from hansard.runtime.threads import Runtime
 
 
@@ -73,7 +74,7 @@ async def save(
             expected_version=expected_version,
         )
         if linked != session.id:
-            await engine.link(session.id)
+            await engine.ask(Change(edit=update({"session_id": session.id})))
         return Saved(snapshot=snapshot, receipt=receipt, session=session, is_new=is_new)
 
 
