@@ -16,7 +16,7 @@ from hansard.core.errors import Conflict, LimitReached, Unavailable
 from hansard.core.thread_edits import update
 from hansard.runtime.agents.protocol import Completed, Event, MessageDone, Request, Text
 from hansard.runtime.agents.scripted import Line
-from hansard.runtime.engine import MAILBOX_MAX
+from hansard.runtime.mailboxes import MAILBOX_MAX
 from hansard.runtime.operations import (
     Change,
     Compact,

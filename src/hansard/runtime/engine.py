@@ -14,9 +14,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from hansard.core.errors import Conflict, HansardError, LimitReached, NotFound, Unavailable
+from hansard.core.errors import Conflict, HansardError, NotFound, Unavailable
 from hansard.core.ids import make_ulid
 from hansard.core.items import with_answers
 from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
@@ -38,6 +38,7 @@ from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.feeds import Feed
 from hansard.runtime.journals import read_journal
 from hansard.runtime.log import Log, write_payload
+from hansard.runtime.mailboxes import Mailbox
 from hansard.runtime.operations import (
     SUM_UP,
     Change,
@@ -60,8 +61,6 @@ from hansard.service.threads import ThreadService
 
 T = TypeVar("T")
 Body = dict[str, Any]
-
-MAILBOX_MAX: Final = 32  # operations that wait for one engine
 
 
 class Engine:
@@ -103,8 +102,9 @@ class Engine:
         self._last_call: NewUsage | None = None
         self._agent = agent
         self._turn_task: asyncio.Task[None] | None = None
-        self._mailbox: asyncio.Queue[Operation[Any]] = asyncio.Queue()
-        self._is_lost = self._has_stopped = self._is_stopping = self._is_busy = False
+        self._mailbox = Mailbox()
+        self._users = 0
+        self._is_lost = self._is_stopping = self._is_busy = False
         self._log = Log(
             threads,
             thread.id,
@@ -128,7 +128,8 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs and nothing waits."""
-        return self.turn is None and not self._is_busy and self._mailbox.empty()
+        is_used = self._is_busy or self._users or not self._mailbox.is_empty
+        return self.turn is None and not is_used
 
     def holds_lease(self) -> bool:
         """Tell whether the lease is ours for some time yet."""
@@ -143,12 +144,16 @@ class Engine:
             Unavailable: ``engine_stopped``.
         """
         self.used_at_s = asyncio.get_running_loop().time()
-        if self._has_stopped:
-            raise _stopped()
-        if self._mailbox.qsize() >= MAILBOX_MAX and not isinstance(operation, Shutdown):
-            raise LimitReached(f"{MAILBOX_MAX} operations wait for the thread", code="mailbox_full")
-        self._mailbox.put_nowait(operation)
-        return await operation.answer
+        return await self._mailbox.ask(operation)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Stay loaded: it is asked more than once, or has to be waited for."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
 
     async def decide(self, approval_id: str, decision: str, *, remember: bool) -> None:
         """Answer whether a tool may be called; with ``remember`` also all that are to come.
@@ -173,12 +178,12 @@ class Engine:
         operation: Operation[Any] | None = None
         try:
             while not isinstance(operation, Shutdown):
-                operation = await self._mailbox.get()
+                operation = await self._mailbox.take()
                 self._is_busy = True
                 await self._carry_out(operation)
                 self._is_busy = False
         finally:
-            self._refuse_rest()
+            self._mailbox.close()
             self.stop()
             await self.wait_for_turn()
 
@@ -387,14 +392,3 @@ class Engine:
         if turn is None or turn.is_over or turn.plan.turn_id != turn_id:
             raise Conflict("that turn is not under way", code="turn_not_active", turn_id=turn_id)
         return turn
-
-    def _refuse_rest(self) -> None:
-        self._has_stopped = True
-        while not self._mailbox.empty():
-            answer = self._mailbox.get_nowait().answer
-            if not answer.done():
-                answer.set_exception(_stopped())
-
-
-def _stopped() -> Unavailable:
-    return Unavailable("the engine has stopped", code="engine_stopped")

@@ -6,6 +6,7 @@ thread -> engine -> snapshot, between two events -> session, of which only the d
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from hansard.core.actors import Actor
@@ -56,10 +57,12 @@ async def save(
         TimeoutError: If the turn does not end in time.
     """
     engine = await runtime.engine(actor, thread_id or await _find_latest(runtime, actor))
-    if wait_s is not None:
-        async with asyncio.timeout(wait_s):
-            await engine.wait_for_turn()
-    async with engine.saving:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(engine.kept())
+        if wait_s is not None:
+            async with asyncio.timeout(wait_s):
+                await engine.wait_for_turn()
+        await stack.enter_async_context(engine.saving)
         snapshot = await engine.ask(GetSessionSnapshot())
         if not snapshot.messages and not allow_empty:
             raise InvalidInput("the thread has no messages to save", code="empty_thread")
