@@ -20,7 +20,7 @@ from hansard.core.errors import Conflict, HansardError, NotFound, Unavailable
 from hansard.core.ids import make_ulid
 from hansard.core.items import with_answers
 from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
-from hansard.core.thread_edits import Editor
+from hansard.core.thread_edits import Editor, update
 from hansard.core.thread_settings import change_settings, write_settings
 from hansard.core.threads import (
     LEASE_LOST,
