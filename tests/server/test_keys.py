@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections.abc import AsyncIterator
 
@@ -54,6 +55,38 @@ async def test_key_opens(app: Edge) -> None:
 )
 async def test_other_credentials_do_not(app: Edge, authorization: str | None) -> None:
     assert await status(app, authorization) == 401
+
+
+async def test_key_in_the_path_opens_nothing(app: Edge) -> None:
+    key, _ = await keys_of(app).create("acme", "alice")
+    async with client_of(app) as client:
+        for name in ("token", "access_token", "key", "authorization"):
+            refused = await client.get("/v1/sessions", params={name: key})
+            assert (refused.status_code, key in refused.text) == (401, False)
+        refused = await client.get("/v1/sessions", headers={"Cookie": f"token={key}"})
+        assert refused.status_code == 401
+
+
+async def test_keys_are_compared_in_constant_time(
+    app: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that is unknown takes a comparison, so that time does not tell which there are."""
+    key, _ = await keys_of(app).create("acme", "alice")
+    compared = []
+
+    def compare(given: bytes, stored: bytes) -> bool:
+        compared.append(len(given) == len(stored))
+        return given == stored
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    unknown = "hansard.acme.01ARZ3NDEKTSV4RRFFQ69G5FAV." + key.rpartition(".")[2]
+    wrong = key.rpartition(".")[0] + "." + key.rpartition(".")[2][::-1]
+    assert [await status(app, f"Bearer {each}") for each in (key, wrong, unknown)] == [
+        200,
+        401,
+        401,
+    ]
+    assert compared == [True, True, True]
 
 
 async def test_credentials_given_twice_do_not(app: Edge) -> None:

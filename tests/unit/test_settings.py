@@ -19,7 +19,7 @@ def sample(item: Declared) -> str:
     if item.kind is int:
         assert item.about.least is not None
         return str(int(item.about.least) + 1)
-    if item.name in {"budget_webhook", "upstream"}:
+    if item.name in {"budget_webhook", "cors_origins", "upstream"}:
         return "https://receiver"
     return item.choices[-1] if item.choices else SAMPLES[item.kind]
 

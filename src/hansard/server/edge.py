@@ -21,6 +21,7 @@ from hansard.core.errors import HansardError
 from hansard.crashes import Guard, frames_of, kind_of
 from hansard.server.calls import Reply
 from hansard.server.context import Context
+from hansard.server.cors import Origins
 from hansard.server.errors import crash, framework_failure
 from hansard.server.requests import check_path
 from hansard.server.responder import RESPONDER, Responder
@@ -50,13 +51,18 @@ class Edge:
         self.context = context
         self.failure: HansardError | None = None
         self._router = router
+        origins = context.settings.access.origins
+        self._respond: ASGIApp = Origins(self._answer, origins) if origins else self._answer
         self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing but the end of the process gets past this."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-            return
+        else:
+            await self._respond(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         responder = Responder(scope, receive, send, closing=self.context.draining)
         scope[RESPONDER] = responder

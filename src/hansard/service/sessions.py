@@ -44,7 +44,7 @@ from hansard.offload import check_list
 from hansard.service import exchange, verification
 from hansard.service.budgets import Budgets
 from hansard.service.lineage import Lineage
-from hansard.store import durability, events, messages, retention, sessions
+from hansard.store import durability, events, messages, retention, session_lists, sessions
 from hansard.store.database import Tx
 from hansard.store.retention import Purged
 
@@ -114,7 +114,7 @@ class DatabaseSessions(Budgets, Lineage):
         cursors = self.cursors(query.sort)
         position = cursors.read(query.cursor)
         read = self.runner.read if query.search is None else self.runner.read_alone
-        found = await read(lambda tx: sessions.list_page(tx, self.actor, query, position))
+        found = await read(lambda tx: session_lists.list_page(tx, self.actor, query, position))
         field = SORT_FIELDS[query.sort.removeprefix("-")]
         return cursors.page(
             found, query.limit, lambda last: [_shown(getattr(last, field)), last.id]
@@ -124,8 +124,8 @@ class DatabaseSessions(Budgets, Lineage):
         """Return the first sessions of a list, with their ``cost_data``."""
 
         def read(tx: Tx) -> list[Session]:
-            found = sessions.list_page(tx, self.actor, query, None)[: query.limit]
-            return sessions.with_cost_data(tx, self.actor, found)
+            found = session_lists.list_page(tx, self.actor, query, None)[: query.limit]
+            return session_lists.with_cost_data(tx, self.actor, found)
 
         return await self.runner.read_alone(read)
 
@@ -134,7 +134,7 @@ class DatabaseSessions(Budgets, Lineage):
         check_id(prefix, "session_id")
         check_limit(limit)
         return await self.runner.read(
-            lambda tx: sessions.list_ids_by_prefix(tx, self.actor, prefix, limit)
+            lambda tx: session_lists.list_ids_by_prefix(tx, self.actor, prefix, limit)
         )
 
     async def update(

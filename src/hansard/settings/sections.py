@@ -6,13 +6,17 @@ A field's name is the setting's name everywhere, so no two sections share one.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from hansard.core.actors import DEFAULT_TENANT
 from hansard.core.errors import InvalidInput
 from hansard.core.paging import LIMIT_MAX
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+"""An origin as browsers write it; no pattern, and no `null`, which any page can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,23 @@ class AccessSettings:
         str | None,
         About("Secret that API keys are hashed with.", secret=True),
     ] = field(default=None, repr=False)
+    cors_origins: Annotated[
+        str | None,
+        About(
+            "Origins whose pages may read the answers in a browser, parted by commas, such as "
+            "`https://desk.example`; none, if not given."
+        ),
+    ] = None
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Whose pages may read the answers."""
+        return frozenset(origin.strip() for origin in (self.cors_origins or "").split(",")) - {""}
 
     def __post_init__(self) -> None:
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise refuse("cors_origins", "must be like https://host or http://host:port")
         if self.auth == "oidc":
             for name in ("oidc_issuer", "oidc_audience"):
                 if getattr(self, name) is None:

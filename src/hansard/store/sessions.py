@@ -6,7 +6,7 @@ changes of one session; the owner rule is applied there and in ``get``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,6 @@ from hansard.core.sessions import (
     NewSession,
     Session,
     SessionChanges,
-    SessionQuery,
     UpdateReceipt,
     merge,
 )
@@ -108,58 +107,7 @@ def get(tx: Tx, actor: Actor, session_id: str) -> Session:
     row = one(tx, "session_get", tenant_id=actor.tenant_id, session_id=session_id)
     if row is None or not actor.may_see(row[1]):
         raise not_found(session_id)
-    return _session(row)
-
-
-def list_page(
-    tx: Tx, actor: Actor, query: SessionQuery, position: Sequence[Any] | None
-) -> list[Session]:
-    """Return up to ``limit + 1`` sessions after ``position`` in the query's order."""
-    column = query.sort.removeprefix("-")
-    descending = query.sort.startswith("-")
-    filters = {
-        "owner": query.owner if actor.sees_all else actor.owner,
-        "agent": query.agent,
-        "archived": query.archived,
-        "created_after_us": query.created_after_us,
-        "created_before_us": query.created_before_us,
-        "updated_after_us": query.updated_after_us,
-        "search": None if query.search is None else like(query.search),
-    }
-    if not actor.sees_all and query.owner not in {None, actor.owner}:
-        return []
-    chosen = {name: value for name, value in filters.items() if value is not None}
-    options = [*chosen, f"sort_{column}" + ("_descending" if descending else "")]
-    if position is not None:
-        options.append(f"{'before' if descending else 'after'}_{column}")
-        chosen |= {"after": position[0], "after_id": position[1]}
-    rows = tx.rows(
-        "session_list", options, tenant_id=actor.tenant_id, limit=query.limit + 1, **chosen
-    )
-    return [_session(row) for row in rows]
-
-
-def with_cost_data(tx: Tx, actor: Actor, listed: Sequence[Session]) -> list[Session]:
-    """Add to sessions of a list what that leaves out: their ``cost_data``."""
-    keys = [(actor.tenant_id, session.id) for session in listed]
-    (rows,) = tx.look_up(("cost_data_find", keys))
-    found = {row[1]: _load(row[2]) for row in rows}
-    return [replace(session, cost_data=found[session.id]) for session in listed]
-
-
-def list_ids_by_prefix(tx: Tx, actor: Actor, prefix: str, limit: int) -> list[str]:
-    """Return ids that begin with ``prefix``, in order."""
-    owner = {} if actor.sees_all else {"owner": actor.owner}
-    rows = tx.rows(
-        "session_list_by_prefix",
-        [*owner],
-        tenant_id=actor.tenant_id,
-        first=prefix,
-        beyond=prefix + "\x7f",
-        limit=limit,
-        **owner,
-    )
-    return [row[0] for row in rows]
+    return session_of(row)
 
 
 def lock_many(tx: Tx, keys: Iterable[Key], *, wait: bool) -> dict[Key, Head]:
@@ -247,7 +195,7 @@ def update(
     new = _described(row, changes)
     moved = tuple(name for name, column in _COLUMNS.items() if new[column] != row[column])
     if not moved:
-        return UpdateReceipt(session=_session(row), changes=())
+        return UpdateReceipt(session=session_of(row), changes=())
     version, updated_at_us = row[_VERSION] + 1, max(now_us, row[_UPDATED])
     tx.run("session_touch", version=version, updated_at_us=updated_at_us, **key)
     tx.run(
@@ -261,7 +209,7 @@ def update(
     )
     event = (*key.values(), version, "session.updated", None, None, None, row[_COUNT], now_us)
     tx.many(("event_insert", [event]))
-    session = replace(_session(new), version=version, updated_at_us=updated_at_us)
+    session = replace(session_of(new), version=version, updated_at_us=updated_at_us)
     return UpdateReceipt(session=session, changes=moved)
 
 
@@ -290,7 +238,7 @@ def describe(
     described = _described(row, changes)
     new = (*described[: _TITLE + 1], model, system_prompt, *described[_TITLE + 3 :])
     if new == row:
-        return _session(row)
+        return session_of(row)
     version, updated_at_us = row[_VERSION] + 1, max(now_us, row[_UPDATED])
     tx.run("session_touch", version=version, updated_at_us=updated_at_us, **key)
     tx.run(
@@ -303,7 +251,7 @@ def describe(
     )
     event = (*key.values(), version, "session.updated", None, None, None, row[_COUNT], now_us)
     tx.many(("event_insert", [event]))
-    return replace(_session(new), version=version, updated_at_us=updated_at_us)
+    return replace(session_of(new), version=version, updated_at_us=updated_at_us)
 
 
 def delete(tx: Tx, head: Head, now_us: int) -> None:
@@ -361,22 +309,13 @@ def _described(row: Row, changes: SessionChanges) -> Row:
     if changes.metadata is not UNSET:
         new[_METADATA] = strict_json.dumps(changes.metadata)
     if changes.cost_data:
-        merged = merge(_load(row[_COST_DATA]), changes.cost_data)
+        merged = merge(load_object(row[_COST_DATA]), changes.cost_data)
         new[_COST_DATA] = strict_json.dumps(merged)
     return tuple(new)
 
 
-def like(text: str) -> str:
-    """Make a pattern of a text that may stand anywhere, in any case (ASCII)."""
-    escaped = "".join("\\" + sign if sign in "\\%_" else sign for sign in _ascii_lower(text))
-    return f"%{escaped}%"
-
-
-def _ascii_lower(text: str) -> str:
-    return "".join(sign.lower() if sign.isascii() else sign for sign in text)
-
-
-def _load(document: str) -> dict[str, Any]:
+def load_object(document: str) -> dict[str, Any]:
+    """Parse an object that the record holds; the empty one is the most common."""
     """Read what a session keeps for its clients.
 
     Raises:
@@ -391,7 +330,8 @@ def _load(document: str) -> dict[str, Any]:
         raise Corrupt(message, code="session_corrupt") from exc
 
 
-def _session(row: Row) -> Session:
+def session_of(row: Row) -> Session:
+    """Build a session of a row of ``session_get`` or ``session_list``."""
     return Session(
         id=row[0],
         owner=row[1],
@@ -399,8 +339,8 @@ def _session(row: Row) -> Session:
         title=row[3],
         model=row[4],
         system_prompt=row[5],
-        metadata=_load(row[6]),
-        cost_data=_load(row[7]),
+        metadata=load_object(row[6]),
+        cost_data=load_object(row[7]),
         archived=bool(row[8]),
         parent_session_id=row[9],
         forked_at_seq=row[10],

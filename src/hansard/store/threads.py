@@ -20,7 +20,7 @@ from hansard.core.threads import (
     thread_not_found,
 )
 from hansard.core.usage import UsageTotals
-from hansard.store import sessions, thread_logs
+from hansard.store import session_lists, thread_logs
 from hansard.store.database import Row, Tx, one
 from hansard.store.sessions import Key
 
@@ -84,7 +84,7 @@ def list_page(
     given = {
         "owner": None if actor.sees_all else actor.owner,
         "archived": query.archived,
-        "search": None if query.search is None else sessions.like(query.search),
+        "search": None if query.search is None else session_lists.like(query.search),
     }
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     options = [*chosen]
