@@ -30,6 +30,8 @@ TABLES = {
 SCHEMA = frozenset({"schema_migrations", "installation"})
 """Tables whose rows belong to the schema."""
 
+Execute = Callable[[str], list[tuple[Any, ...]]]
+
 LEDGER = frozenset({"usage_entries", "session_usage", "hourly_usage"})
 """Tables that say what calls cost, also when their session is gone."""
 
@@ -57,11 +59,12 @@ class Place:
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement straight on the database, past the record."""
-        with self._connected() as execute:
+        with self.connected() as execute:
             return execute(statement)
 
     @contextmanager
-    def _connected(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+    def connected(self) -> Iterator[Execute]:
+        """Run statements in one transaction, past the record."""
         if self.dialect == "postgres":
             with psycopg.connect(self.database_url) as postgres:
                 yield partial(_execute, postgres)
@@ -79,7 +82,7 @@ class Place:
 
         Of a few rows, deleting is many times cheaper than TRUNCATE, which makes new files.
         """
-        with self._connected() as execute:
+        with self.connected() as execute:
             tables = {table for (table,) in execute(TABLES[self.dialect])} - SCHEMA
             if tables:
                 deletes = "; ".join(f"DELETE FROM {table}" for table in sorted(tables))
@@ -87,7 +90,7 @@ class Place:
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table."""
-        with self._connected() as execute:
+        with self.connected() as execute:
             return {
                 table: sorted(execute(f"SELECT * FROM {table}"), key=repr)
                 for (table,) in execute(TABLES[self.dialect])

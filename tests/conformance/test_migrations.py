@@ -18,7 +18,7 @@ from hansard.compose import open_database, sqlite_path
 from hansard.store.migrate import load_migrations, migrate
 from hansard.store.opening import make_engine
 from hansard.store.queries import Dialect
-from tests.places import Place
+from tests.places import SCHEMA, Execute, Place
 from tests.samples import call, dialogue, snapshot
 
 _FOREIGN_KEY = r"FOREIGN KEY \(tenant_id, \w+\) REFERENCES \w+\(tenant_id, \w+\).*"
@@ -33,6 +33,14 @@ BEFORE_WHOLE_HOURS = 10
 PARENTS = ("sessions", "budgets")
 BEFORE = {"cost_nanousd": 0}
 """What stood where there is now NULL."""
+
+COLUMNS = {
+    "sqlite": "SELECT s.name, c.name FROM sqlite_schema s, pragma_table_info(s.name) c"
+    " WHERE s.type = 'table' ORDER BY s.name, c.cid",
+    "postgres": "SELECT table_name, column_name FROM information_schema.columns"
+    " JOIN pg_tables ON schemaname = table_schema AND tablename = table_name"
+    " WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
+}
 
 OPEN_AND_WRITE = """
 import asyncio, sys, hansard
@@ -185,27 +193,26 @@ async def test_call_that_was_corrected_before_is_not_corrected_again(
 
 def carry_rows(source: Place, target: Place) -> None:
     """Copy the rows of every table and column that the target has, parents first."""
-    tables = set(source.tables()) & set(target.tables()) - {"schema_migrations", "installation"}
-    parents = [table for table in PARENTS if table in tables]
-    for table in [*parents, *sorted(tables.difference(parents))]:
-        columns = [name for name in columns_of(source, table) if name in columns_of(target, table)]
-        names = ", ".join(columns)
-        for row in source.execute(f"SELECT {names} FROM {table}{MADE_BEFORE.get(table, '')}"):
-            values = ", ".join(
-                literal(BEFORE.get(name, value) if value is None else value, target.dialect)
-                for name, value in zip(columns, row, strict=True)
-            )
-            target.execute(f"INSERT INTO {table} ({names}) VALUES ({values})")
+    with source.connected() as read, target.connected() as write:
+        there, here = columns_of(read, source.dialect), columns_of(write, target.dialect)
+        tables = there.keys() & here.keys() - SCHEMA
+        parents = [table for table in PARENTS if table in tables]
+        for table in [*parents, *sorted(tables.difference(parents))]:
+            names = ", ".join(name for name in there[table] if name in here[table])
+            for row in read(f"SELECT {names} FROM {table}{MADE_BEFORE.get(table, '')}"):
+                values = ", ".join(
+                    literal(BEFORE.get(name, value) if value is None else value, target.dialect)
+                    for name, value in zip(names.split(", "), row, strict=True)
+                )
+                write(f"INSERT INTO {table} ({names}) VALUES ({values})")
 
 
-def columns_of(place: Place, table: str) -> list[str]:
-    if place.dialect == "sqlite":
-        return [row[1] for row in place.execute(f"PRAGMA table_info({table})")]
-    rows = place.execute(
-        "SELECT column_name FROM information_schema.columns"
-        f" WHERE table_name = '{table}' ORDER BY ordinal_position"
-    )
-    return [row[0] for row in rows]
+def columns_of(execute: Execute, dialect: str) -> dict[str, list[str]]:
+    """The columns of each table."""
+    columns: dict[str, list[str]] = {}
+    for table, column in execute(COLUMNS[dialect]):
+        columns.setdefault(table, []).append(column)
+    return columns
 
 
 def literal(value: Any, dialect: str) -> str:
@@ -259,6 +266,7 @@ async def test_migration_that_fails_leaves_nothing_behind(empty: Place) -> None:
         await record.create(session_id="s")
 
 
+@pytest.mark.no_cover  # forty processes that each lead through the same
 async def test_twenty_processes_open_an_empty_database_at_once(empty: Place) -> None:
     with started(empty.url) as processes:
         for process in processes:
