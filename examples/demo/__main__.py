@@ -3,6 +3,7 @@
     conversations -> 16 clients -> hansard serve -> SQLite file
                           (killed half way)            |-> read back, verify, fork, revert
                                                        `-> export -> import -> compare
+    agent in a server -> saved while it speaks, killed -> another server goes on
 
 Everything goes through the product as its users have it: the service as a process, the
 command line, and ``hansard.open``. What must hold is checked and printed; if anything does

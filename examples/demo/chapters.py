@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import hansard
-from examples.demo import chatting, comparing, exchanging
+from examples.demo import chatting, comparing, exchanging, living
 from examples.demo.conversations import Conversation
 from examples.demo.recording import CLIENTS, record_all
 from examples.demo.report import Report
@@ -22,6 +22,7 @@ RECORD: Final = "record.db"  # the service's
 SECOND: Final = "second.db"  # where the exports are imported
 CHAT: Final = "chat.db"  # of the service that answers
 SCRIPT: Final = "script.jsonl"  # what it says
+LIVE: Final = "live.db"  # of the servers in which an agent lives
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ async def play(stage: Stage) -> None:
         stage.report.fact(f"and all {stage.count:,} as native-stream, {size:,} bytes compressed")
     await _import_twice(stage)
     await _chat(stage)
+    await _live(stage)
     _look(stage)
     _stop(stage)
 
@@ -113,6 +115,58 @@ async def _chat(stage: Stage) -> None:
         report.check(service.stop() == 0, "stopped in good order")
     finally:
         service.close()
+
+
+async def _live(stage: Stage) -> None:
+    """An agent in a server that is killed, and another that goes on."""
+    report, script, url = stage.report, stage.folder / "living.jsonl", stage.url(LIVE)
+    report.chapter("An agent that lives in a server, which is killed")
+    living.write_script(script)
+    options = (*living.OPTIONS, str(script))
+    first, other = (Service(url, stage.folder / f"{n}.log", *options) for n in ("first", "other"))
+    report.command(f"hansard serve --database {url} {' '.join(options)}")
+    try:
+        first.start()
+        watched = await living.watch(first.url, first.kill)
+        await asyncio.to_thread(other.start)
+        resumed = await living.go_on(other.url, watched)
+        _tell_life(report, watched, resumed)
+        report.check(attempt(url, "verify", "--ledger").returncode == 0, "the ledger adds up")
+        report.check(other.stop() == 0, "stopped in good order")
+    finally:
+        first.close()
+        other.close()
+
+
+def _tell_life(report: Report, watched: living.Watched, resumed: living.Resumed) -> None:
+    saved, later, end = watched.saved, watched.later, resumed.saved
+    report.check(
+        watched.asked["tool_name"] == "book" and living.said(saved) == [*living.SAID],
+        f"its tools were called, one of them once a person allowed it; saved while it spoke, "
+        f"with {len(living.SAID)} messages and {living.tokens(saved)} tokens",
+    )
+    report.check(
+        living.said(later) == [*living.SAID, living.TOLD]
+        and living.tokens(later) - living.tokens(saved) == living.CALL_TOKENS,
+        "saved again after the turn, there is one message more, and one call",
+    )
+    report.fact("SIGKILL in the next turn; another server on the same record, on another port")
+    seen, known = list(watched.events), list(resumed.events)
+    report.check(
+        known[: len(seen)] == seen
+        and [event["seq"] for event in known] == list(range(1, len(known) + 1)),
+        f"all {len(seen)} events that a reader saw stand in its log of {len(known)}, without a gap",
+    )
+    report.check(
+        (resumed.turn["status"], resumed.turn["error"]["code"]) == ("interrupted", "server_lost"),
+        f"the turn is {resumed.turn['status']}: {resumed.turn['error']['message']}",
+    )
+    report.check(
+        living.said(end) == [*living.SAID, living.GO_ON, living.TOLD]
+        and living.tokens(end) == living.tokens(later),
+        f"what was saved goes on there: {len(living.said(end))} messages, "
+        f"{living.tokens(end)} tokens",
+    )
 
 
 def _spend(stage: Stage, service: Service, url: str) -> None:
