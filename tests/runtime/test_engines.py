@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,7 @@ import pytest
 from hansard.core.errors import Conflict, LimitReached, Unavailable
 from hansard.core.thread_edits import update
 from hansard.runtime.agents.protocol import Completed, Event, MessageDone, Request, Text
-from hansard.runtime.agents.scripted import Line
+from hansard.runtime.agents.scripted import Line, Scripted
 from hansard.runtime.mailboxes import MAILBOX_MAX
 from hansard.runtime.operations import (
     Change,
@@ -25,9 +26,11 @@ from hansard.runtime.operations import (
     SendMessage,
     Shutdown,
 )
+from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
+from tests.runtime.chats import AMPLE, chatting
 from tests.runtime.test_thread_agents import running as running_agent
-from tests.runtime.test_threads import ME, SLOW, record, running, stack
+from tests.runtime.test_threads import ME, SLOW, Runs, record, running, stack
 from tests.samples import assistant, user
 
 __all__ = ["record", "stack"]
@@ -182,3 +185,37 @@ async def test_caller_who_leaves_does_not_take_the_turn_along(
     assert told["turn"]["status"] == "completed"
     with pytest.raises(Conflict):
         await engine.ask(Interrupt(turn_id=told["turn"]["id"]))
+
+
+async def test_turn_that_brings_nothing_has_failed_and_says_so(
+    stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
+) -> None:
+    runs = await running(stack, record, tmp_path, Line(text=""))
+    engine = await runs.new()
+    turn_id = await runs.send(engine)
+    turn = await runs.threads.get_turn(engine.thread.id, turn_id)
+    assert turn is not None
+    assert turn.status == "failed"
+    assert json.loads(turn.error or "")["code"] == "no_output"
+    assert json.loads(turn.usage or "")["calls"] == 1
+
+
+async def test_turns_at_once_are_limited_by_tenant(
+    stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
+) -> None:
+    limits = replace(AMPLE, turns_by_tenant=1)
+    agent = Scripted([SLOW, Line(text="quick")])
+    chat = await stack.enter_async_context(chatting(record, tmp_path, agent, limits=limits))
+    runtime = Runtime(record, {"scripted": agent}, chat.turn_parts(60.0))
+    runs = Runs(await stack.enter_async_context(runtime), record)
+    engines = [await runs.new() for _ in range(2)]
+    turn_id = await engines[0].ask(SendMessage(prompt="hi"))
+    with pytest.raises(LimitReached) as refused:
+        await engines[1].ask(SendMessage(prompt="hi"))
+    assert refused.value.code == "too_many_turns"
+    assert await runs.threads.list_turns(engines[1].thread.id) == []
+    await engines[0].ask(Interrupt(turn_id=turn_id))
+    await runs.seen(engines[0], "turn.completed")
+    await engines[1].ask(SendMessage(prompt="hi"))  # as soon as the end is told
+    engines[1].stop()
+    await engines[1].wait_for_turn()

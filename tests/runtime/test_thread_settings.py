@@ -164,7 +164,8 @@ async def test_agent_gets_the_settings_and_no_tools_to_sum_up(
     await engine.ask(Compact())
     await engine.wait_for_turn()
     assert agent.asked[0] == settings
-    assert (agent.asked[1].workspace, agent.asked[1].dynamic_tools) == ("/srv", ())
+    summing = agent.asked[1]
+    assert (summing.workspace, summing.mode, summing.dynamic_tools) == ("/srv", "plan", ())
 
 
 async def test_client_runs_its_tools_for_an_agent_of_a_user(

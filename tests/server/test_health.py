@@ -23,7 +23,12 @@ async def samples(api: Api) -> dict[str, float]:
 
 
 async def test_service_that_lives_says_so(api: Api) -> None:
-    for path, status in (("/livez", "ok"), ("/healthz", "ok"), ("/readyz", "ready")):
+    for path, status in (
+        ("/livez", "ok"),
+        ("/healthz", "ok"),
+        ("/health", "ok"),
+        ("/readyz", "ready"),
+    ):
         answer = await api.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": status})
         assert (await api.head(path)).status_code == 200

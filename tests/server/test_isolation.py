@@ -29,7 +29,7 @@ SESSION = "/v1/sessions/{session_id}"
 TRACE = "/v1/traces/{trace_id}"
 FEEDBACK = "/v1/feedback/{feedback_id}"
 READS = {"GET", "HEAD"}
-OPEN = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/healthz")}
+OPEN = {("GET", path) for path in ("/livez", "/readyz", "/healthz", "/health", "/v1/runtime/info")}
 
 
 NAMES_A_SESSION = {

@@ -54,7 +54,7 @@ def test_only_health_needs_no_credentials() -> None:
         for operation in item.values()
         if "security" not in operation
     }
-    assert open_paths == {"/livez", "/readyz", "/healthz"}
+    assert open_paths == {"/livez", "/readyz", "/healthz", "/health", "/v1/runtime/info"}
     free = document(ENDPOINTS, version=__version__, secured=False)
     assert "security" not in json.dumps(free["paths"])
 

@@ -23,6 +23,7 @@ NAMES_A_THREAD = {
     ("POST", f"{THREAD}/resume"): Case(),
     ("POST", f"{THREAD}/fork"): Case(),
     ("POST", f"{THREAD}/undo"): Case({}),
+    ("POST", f"{THREAD}/patch-undo"): Case({}),
     ("POST", f"{THREAD}/retry"): Case({}),
     ("POST", f"{THREAD}/compact"): Case({}),
     ("POST", f"{THREAD}/turns"): Case({"prompt": "hi"}),

@@ -150,6 +150,7 @@ class Chat:
             recorder=shared.recorder,
             observers=shared.observers,
             log=shared.log,
+            places=self._places,
             turn_s=shared.turn_s,
             wait_s=wait_s,
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -41,6 +41,7 @@ from hansard.runtime.log import Log, write_payload
 from hansard.runtime.mailboxes import Mailbox
 from hansard.runtime.operations import (
     SUM_UP,
+    BeginTurn,
     Change,
     Compact,
     GetSessionSnapshot,
@@ -247,17 +248,14 @@ class Engine:
         self._thread = replace(thread, message_count=len(self._messages))
         return self.thread
 
-    async def _begin(self, kind: str, prompt: Body, asked: SendMessage | Compact) -> str:
+    async def _begin(self, kind: str, prompt: Body, asked: BeginTurn) -> str:
         """Begin a turn: its row and its first events are on disk when this returns."""
         if self.turn is not None:
             raise turn_active(self._thread.id, self.turn.plan.turn_id)
         if self.is_draining:
             raise draining()
         await self._log.drain()
-        settings, summary = self._thread.settings, ""
-        if isinstance(asked, SendMessage):
-            settings = change_settings(settings, asked.settings)
-            summary = (asked.summary or asked.prompt)[:PROMPT_SHOWN]
+        settings = change_settings(self._thread.settings, asked.settings)
         at_us = self._record.clock()
         plan = TurnPlan(
             turn_id="turn_" + make_ulid(at_us),
@@ -271,8 +269,12 @@ class Engine:
             settings=settings,
             at_us=at_us,
         )
-        with self._losing():
-            await self._write_beginning(plan, summary)
+        with ExitStack() as stack:
+            tenant_id = self._record.actor.tenant_id
+            stack.enter_context(self._parts.places.taken(tenant_id, 1))
+            with self._losing():
+                await self._write_beginning(plan, asked.summary)
+            place = stack.pop_all()
         self.turn = RunningTurn(
             self._parts,
             plan,
@@ -280,6 +282,7 @@ class Engine:
             self._threads,
             self._log,
             self._thread.id,
+            place=place,
             holds_lease=self.holds_lease,
             ended=self._end_turn,
         )
@@ -306,7 +309,7 @@ class Engine:
                 ThreadStep(fence=self.fence, events=events, at_us=plan.at_us),
                 turn_id=turn_id,
                 kind=plan.kind,
-                prompt=summary,
+                prompt=(summary or (plan.prompt["content"] if is_message else ""))[:PROMPT_SHOWN],
                 settings=write_settings(plan.settings),
                 message_index=plan.message_index,
             )

@@ -83,19 +83,25 @@ class Operation(Generic[T]):
 
 
 @dataclass(slots=True, kw_only=True)
-class SendMessage(Operation[str]):
+class BeginTurn(Operation[str]):
     """Begin a turn; answers with its id.
 
     Attributes:
-        summary: What is told of the prompt; its beginning, if not given.
+        summary: What is told of it; the beginning of its prompt, if not given.
         settings: What is asked for this turn, as ``change_settings`` takes it.
     """
 
-    prompt: str
-    summary: str | None = None
+    summary: str = ""
     model: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     key_id: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class SendMessage(BeginTurn):
+    """Say something."""
+
+    prompt: str
 
     def message(self) -> Body:
         """What the user says.
@@ -111,6 +117,15 @@ class SendMessage(Operation[str]):
 
 
 @dataclass(slots=True, kw_only=True)
+class Compact(BeginTurn):
+    """Sum up what was said, for the agent to go on with; no person is asked for that."""
+
+    settings: Mapping[str, Any] = field(
+        default_factory=lambda: {"mode": "plan", "dynamic_tools": []}
+    )
+
+
+@dataclass(slots=True, kw_only=True)
 class Steer(Operation[int]):
     """Say something in the turn that runs; answers how often that was done."""
 
@@ -123,14 +138,6 @@ class Interrupt(Operation[None]):
     """End the turn that runs."""
 
     turn_id: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Compact(Operation[str]):
-    """Begin a turn that sums up what was said, for the agent to go on with; its id."""
-
-    model: None = None
-    key_id: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 from msgspec.structs import replace
 
 from hansard.core.errors import Conflict, HansardError, Unavailable, UpstreamFailed
 from hansard.core.items import answered
-from hansard.core.thread_settings import ThreadSettings
 from hansard.core.threads import NewEvent, ThreadStep, TurnEnd
 from hansard.core.usage import Pricing, total_of
 from hansard.crashes import Guard
@@ -46,6 +45,7 @@ class RunningTurn:
     """A turn under way.
 
     Args:
+        place: Of it among the turns under way; given back at its end, before anybody hears of that.
         ended: Called when the turn's end is on disk.
 
     Attributes:
@@ -63,6 +63,7 @@ class RunningTurn:
         log: Log,
         thread_id: str,
         *,
+        place: ExitStack,
         holds_lease: Callable[[], bool],
         ended: Callable[[TurnEnd], None],
     ) -> None:
@@ -84,6 +85,7 @@ class RunningTurn:
         self._threads = threads
         self._log = log
         self._thread_id = thread_id
+        self._place = place
         self._holds_lease = holds_lease
         self._ended = ended
         self.is_over = False
@@ -120,12 +122,13 @@ class RunningTurn:
     async def run(self) -> bool:
         """Take the turn to its end; False if this server has lost the thread meanwhile."""
         end: Completed | AgentFailed = AgentFailed(_crashed())
-        with Guard(self._parts.log, "turn.crashed", turn_id=self.plan.turn_id):
-            end = await self._reach_end()
-        self.is_over = True
-        self.desk.close()
-        with Guard(self._parts.log, "turn.unrecorded", turn_id=self.plan.turn_id):
-            return await self._finish(end)
+        with self._place:
+            with Guard(self._parts.log, "turn.crashed", turn_id=self.plan.turn_id):
+                end = await self._reach_end()
+            self.is_over = True
+            self.desk.close()
+            with Guard(self._parts.log, "turn.unrecorded", turn_id=self.plan.turn_id):
+                return await self._finish(end)
         return False
 
     def interrupt(self, why: HansardError | None = None) -> None:
@@ -157,24 +160,20 @@ class RunningTurn:
         body: Body = {"messages": [*self.plan.context, self.plan.prompt], "stream": True}
         if self.plan.model is not None:
             body["model"] = self.plan.model
+        settings = self.plan.settings
         request = Request(
-            body=body, gate=self._gate, stream=True, desk=self.desk, settings=self._settings()
+            body=body, gate=self._gate, stream=True, desk=self.desk, settings=settings
         )
         async with aclosing(self.plan.agent.run(request)) as events:
             async for event in events:
                 if isinstance(event, Completed):
-                    return event
+                    return _with_output(event)
                 self._stops.check()
                 if self.plan.kind == "message" or isinstance(event, CallDone):
                     self.told.tell(event)
                 if self._log.is_full or self._log.error is not None:
                     await self._log.drain()
         raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))
-
-    def _settings(self) -> ThreadSettings:
-        """How the agent is to work; what sums up is given no tools."""
-        settings = self.plan.settings
-        return settings if self.plan.kind == "message" else replace(settings, dynamic_tools=())
 
     async def _finish(self, end: Completed | AgentFailed) -> bool:
         """Record the turn, with what nobody has seen yet."""
@@ -241,6 +240,7 @@ class RunningTurn:
             if not await self._is_written(end, step, over, holds):
                 return False
             self.told.said, self.told.calls = self.told.messages, list(end.calls)
+            self._place.close()
             self._ended(over)  # before anybody hears of it, and begins the next
             self._log.note(events, at_us)
         with Guard(self._parts.log, "turn.holds_left", turn_id=over.turn_id):
@@ -348,6 +348,15 @@ class RunningTurn:
             said=list(map(self.told.to_record, end.messages)),
             finish_reason=end.finish_reason if isinstance(end, Completed) else "",
         )
+
+
+def _with_output(end: Completed) -> Completed:
+    """An end that brings something; a turn without any has failed, whatever the agent says."""
+    parts = ("content", "reasoning_content", "tool_calls")
+    if any(message.get(part) for message in end.messages for part in parts):
+        return end
+    error = UpstreamFailed("the agent answered with nothing", code="no_output")
+    raise AgentFailed(error, messages=end.messages, calls=end.calls)
 
 
 def _error_of(end: Completed | AgentFailed) -> str | None:

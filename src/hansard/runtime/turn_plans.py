@@ -13,6 +13,7 @@ from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.gates import GateKeeper
 from hansard.runtime.observers import Observer
 from hansard.runtime.recorder import Recorder
+from hansard.runtime.room import Room
 from hansard.runtime.stops import HEED_S
 
 Body = dict[str, Any]
@@ -23,6 +24,7 @@ class TurnParts:
     """What the turns of all threads share.
 
     Attributes:
+        places: For turns under way.
         turn_s: How long an agent may take.
         wait_s: How long it waits for people.
         heed_s: How long it may go on once it was stopped.
@@ -32,6 +34,7 @@ class TurnParts:
     recorder: Recorder
     observers: Sequence[Observer]
     log: FilteringBoundLogger
+    places: Room
     turn_s: float
     wait_s: float
     heed_s: float = HEED_S

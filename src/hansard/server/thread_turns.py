@@ -35,8 +35,9 @@ class ThreadTurnBody(TurnSettingsBody, forbid_unknown_fields=True, kw_only=True)
 
 
 class CompactBody(Struct, forbid_unknown_fields=True):
-    """Sum up, or (``undo``) go on with the whole history again."""
+    """Sum up, or (``undo``) go on with the whole history again; the turn tells the reason."""
 
+    reason: str | None = None
     undo: bool = False
 
 
@@ -113,7 +114,7 @@ async def start_turn(call: Call[NoQuery, ThreadTurnBody]) -> Reply:
         SendMessage(
             prompt=body.prompt,
             model=body.model,
-            summary=body.input_summary,
+            summary=body.input_summary or "",
             settings=asked_settings(body, "environment_id"),
             key_id=call.record.actor.key_id,
         )
@@ -127,7 +128,9 @@ async def compact_thread(call: Call[NoQuery, CompactBody]) -> Reply:
     if call.body.undo:
         thread = await engine.ask(Change(edit=update({"context": None})))
         return Reply(to_json(ThreadAnswer.of(thread)), 200)
-    turn_id = await engine.ask(Compact(key_id=call.record.actor.key_id))
+    turn_id = await engine.ask(
+        Compact(summary=call.body.reason or "", key_id=call.record.actor.key_id)
+    )
     return Reply(to_json(await begun(call, engine, turn_id)), 202)
 
 
@@ -228,7 +231,7 @@ ENDPOINTS: Final = (
         answer=TurnStarted,
         status=202,
         also=((200, "The whole history counts again; the thread."),),
-        errors=(404, 409, 429),
+        errors=(400, 404, 409, 429),
     ),
     Endpoint(
         method="POST",

@@ -17,6 +17,7 @@ from hansard.core.threads import (
     make_thread_id,
     turn_active,
 )
+from hansard.core.turns import SEQ_MAX
 from hansard.service import lineage
 from hansard.service.thread_saves import ThreadSaves
 from hansard.store import sessions, threads
@@ -112,6 +113,8 @@ class ThreadCopies(ThreadSaves):
             InvalidInput: ``too_few_turns``.
         """
         check_thread_id(thread_id)
+        if not 0 <= depth <= SEQ_MAX:
+            raise _too_few(depth)
 
         def copy(tx: Tx) -> tuple[Thread, str | None]:
             thread = threads.get(tx, self.actor, thread_id)
@@ -119,7 +122,7 @@ class ThreadCopies(ThreadSaves):
                 raise turn_active(thread_id, thread.turn_id)
             cut = threads.find_cut(tx, self.actor, thread_id, depth)
             if cut is None:
-                raise InvalidInput("the thread has fewer turns", code="too_few_turns", depth=depth)
+                raise _too_few(depth)
             index, body = cut
             content = json.loads(body).get("content")
             return self._fork(tx, thread, index), content if isinstance(content, str) else None
@@ -175,3 +178,7 @@ def _add(
 ) -> Thread:
     threads.add(tx, actor, journal, events, **given)
     return threads.get(tx, actor, journal.id)
+
+
+def _too_few(depth: int) -> InvalidInput:
+    return InvalidInput("the thread has fewer turns", code="too_few_turns", depth=depth)
