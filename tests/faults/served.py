@@ -52,6 +52,11 @@ class Service:
                 self._command, env=self._environment, stdout=log, stderr=log
             )
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """End its life without warning, if it has one."""
         assert self._process
