@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -65,11 +66,12 @@ class Asker:
             raise RuntimeError((head + answer).decode())
         return answer
 
-    async def start_turn(self, thread_id: str, pieces: int, pause_s: float) -> int:
-        """Begin a turn that says the time; return the number of its thread's last event."""
-        prompt = f'{{"pieces":{pieces},"pause_s":{pause_s}}}'
-        begun = await self.ask("POST", f"/v1/threads/{thread_id}/turns", {"prompt": prompt})
-        return int(begun["thread"]["latest_seq"])
+    async def start_turn(
+        self, thread_id: str, pieces: int, pause_s: float, at_s: float = 0.0
+    ) -> None:
+        """Begin a turn that says the time."""
+        prompt = json.dumps({"pieces": pieces, "pause_s": pause_s, "at_s": at_s})
+        await self.ask_bytes("POST", f"/v1/threads/{thread_id}/turns", {"prompt": prompt})
 
 
 class Reader(asyncio.Protocol):

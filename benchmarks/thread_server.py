@@ -2,7 +2,8 @@
 
 python -m benchmarks.thread_server sqlite:////tmp/record.db 8080
 
-A prompt is ``{"pieces": 200, "pause_s": 0.005}``: how many pieces of text, and how far apart.
+A prompt is ``{"pieces": 200, "pause_s": 0.005, "at_s": 0}``: how many pieces of text, how far
+apart, and when the first, by the monotonic clock.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Clock:
         grant = await account.admit(plan)
         said: list[str] = []
         loop = asyncio.get_running_loop()
-        start_s = loop.time()
+        start_s = max(loop.time(), wanted["at_s"])
         for number in range(wanted["pieces"]):
             due_s = start_s + number * wanted["pause_s"]
             await asyncio.sleep(max(0.0, due_s - loop.time()))

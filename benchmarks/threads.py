@@ -29,7 +29,8 @@ T = TypeVar("T")
 READERS = 64
 READER_MAX_US = 15
 THREADS = 200
-PAUSE_S = 0.02  # between two pieces of one of many threads: a quick model's tokens
+PAUSE_S = 0.05  # between two pieces of one of many threads
+START_S = 10.0  # in which all their turns begin, before the first piece
 DELAY_MAX_MS = 250
 FAST_PAUSE_S = 0.005  # between two pieces of a thread alone
 HISTORY = 1_000
@@ -107,11 +108,14 @@ async def _many_threads(bench: Bench, server: Server, engine: str) -> Row:
     async with Asker(server.port) as asker:
         thread_ids = await _make_threads(asker, THREADS)
         async with reading(server.port, thread_ids) as readers:
-            before_s, start_s = server.cpu_seconds(), time.monotonic()
-            for thread_id in thread_ids:
-                await asker.start_turn(thread_id, round(seconds / PAUSE_S), PAUSE_S)
+            at_s = time.monotonic() + START_S
+            for number, thread_id in enumerate(thread_ids):
+                own_s = at_s + number * PAUSE_S / THREADS  # nobody speaks in time with others
+                await asker.start_turn(thread_id, round(seconds / PAUSE_S), PAUSE_S, own_s)
+            await asyncio.sleep(at_s - time.monotonic())
+            before_s = server.cpu_seconds()
             await _ends(readers)
-            cores = (server.cpu_seconds() - before_s) / (time.monotonic() - start_s)
+            cores = (server.cpu_seconds() - before_s) / (time.monotonic() - at_s)
     delays_s = [delay_s for reader in readers for delay_s in reader.delays_s]
     events, lost = (sum(getattr(reader, name) for reader in readers) for name in ("events", "lost"))
     lost += round(seconds / PAUSE_S) * THREADS - len(delays_s)

@@ -93,6 +93,29 @@ async def test_lease_is_one_servers_until_it_ends(threads: ThreadService, clock:
     assert await threads.renew([(("default", made.id), 2)], holder="b") == {("default", made.id)}
 
 
+async def test_leases_of_all_tenants_are_renewed_together(
+    threads: ThreadService, clock: Clock
+) -> None:
+    other = acting(threads, Actor("other"))
+    ours = [
+        (("default", (await hold(threads, "a")).id), 1),
+        (("other", (await hold(other, "a")).id), 1),
+    ]
+    lost = [(("default", (await hold(threads, "b")).id), 1), (ours[0][0], 2), (("x", "thr_no"), 1)]
+    clock.advance(LEASE_S - 1)
+    assert await threads.renew([*ours, *lost], holder="a") == {key for key, _ in ours}
+    assert await threads.renew([], holder="a") == set()
+    clock.advance(2)
+    for service, ((_, thread_id), _) in zip((threads, other), ours, strict=True):
+        found = await service.lease(thread_id, holder="b", url=None)
+        assert found.lease is not None
+        assert found.lease.holder == "a"
+
+
+async def hold(threads: ThreadService, holder: str) -> Thread:
+    return await threads.lease((await threads.create("airline")).id, holder=holder, url=None)
+
+
 async def test_server_that_was_believed_dead_writes_nothing(
     threads: ThreadService, record: DatabaseSessions, clock: Clock
 ) -> None:

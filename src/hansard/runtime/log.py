@@ -100,7 +100,8 @@ class Log:
         self._publish = publish
         self._pending: list[_Entry] = []
         self._size_bytes = 0
-        self._urgent = asyncio.Event()
+        self._due = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self.turn = asyncio.Lock()
 
@@ -120,7 +121,7 @@ class Log:
     ) -> None:
         """Write an event soon; ``then`` is called when it is on disk."""
         self._add(_Entry(kind, turn_id, item_id, write_payload(payload), then))
-        self._urgent.set()
+        self._due.set()
 
     def put_delta(
         self,
@@ -139,8 +140,11 @@ class Log:
         else:
             entry = _Entry("item.delta", turn_id, item_id, "", None, [text], item_kind, then)
             self._add(entry)
+            if self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(GATHER_S, self._due.set)
         if self._size_bytes >= GATHER_BYTES:
-            self._urgent.set()
+            self._due.set()
 
     async def drain(self) -> None:
         """Wait until all that was put is on disk.
@@ -148,7 +152,8 @@ class Log:
         Raises:
             HansardError: If it will not be.
         """
-        self._urgent.set()
+        if self._pending:
+            self._due.set()
         if self._writing is not None:
             await asyncio.wait([self._writing])
         if self.error is not None:
@@ -179,15 +184,17 @@ class Log:
     def _forget(self) -> None:
         self._pending = []
         self._size_bytes = 0
-        self._urgent.clear()
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _write_all(self) -> None:
         failure = Unavailable("the log cannot be written", code="log_failed")
         error: HansardError | None = failure
         try:
             while self._pending:
-                if not self._urgent.is_set():
-                    await self._gather()
+                await self._due.wait()
                 async with self.turn:
                     entries = self._pending
                     self._forget()
@@ -200,13 +207,6 @@ class Log:
             self._writing = None
             if error is not None:
                 self._failed()
-
-    async def _gather(self) -> None:
-        try:
-            async with asyncio.timeout(GATHER_S):
-                await self._urgent.wait()
-        except TimeoutError:
-            pass
 
     async def _write(self, entries: list[_Entry]) -> None:
         events = tuple(entry.event() for entry in entries)

@@ -52,6 +52,7 @@ class _Batch:
         self.wait = wait
         appends = [item for item in items if isinstance(item, Append)]
         admissions = [item for item in items if isinstance(item, AdmissionJob)]
+        costing: list[Item] = [*appends, *admissions]
         if wait:
             for append in appends:
                 if append.create is not None and not append.turn.expected_seq:
@@ -63,8 +64,8 @@ class _Batch:
             ("usage_find", recording.usage_keys(appends, sure=sure)),
             ("cost_data_find", [append.key for append in appends if append.tells_cost_data]),
             ("hold_find", _hold_keys(appends, admissions)),
-            ("budget_share", [()]),
-            ("budget_find", _tenants(items)),
+            ("budget_share", [()] if costing else []),
+            ("budget_find", _tenants(costing)),
             ("hold_owner_of_session", _session_keys(admissions)),
         )
         heads, logs, known_turns, known_usage, cost_data, holds, _, limits, owners = found

@@ -142,19 +142,9 @@ def lease(
 
 def renew(tx: Tx, leases: Iterable[tuple[Key, int]], *, holder: str, until_us: int) -> set[Key]:
     """Renew leases, each told with its fence; return the threads that are still held."""
-    return {
-        key
-        for key, fence in leases
-        if tx.rows(
-            "thread_renew",
-            (),
-            tenant_id=key[0],
-            thread_id=key[1],
-            holder=holder,
-            fence=fence,
-            lease_until_us=until_us,
-        )
-    }
+    rows = [(until_us, *key, holder, fence) for key, fence in leases]
+    (kept,) = tx.look_up(("thread_renew", rows))  # steps pass over what is locked meanwhile
+    return {(row[0], row[1]) for row in kept}
 
 
 def release(tx: Tx, key: Key, *, holder: str, fence: int) -> None:

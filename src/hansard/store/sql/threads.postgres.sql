@@ -53,3 +53,13 @@ FROM unnest(
     :tenant_id::text[], :thread_id::text[], :seq::bigint[], :kind::text[], :turn_id::text[],
     :item_id::text[], :payload::text[], :created_at_us::bigint[]
 ) AS r(tenant_id, thread_id, seq, kind, turn_id, item_id, payload, created_at_us);
+
+-- name: thread_renew
+UPDATE threads AS t SET lease_until_us = r.lease_until_us
+FROM unnest(
+    :lease_until_us::bigint[], :tenant_id::text[], :thread_id::text[], :holder::text[],
+    :fence::bigint[]
+) AS r(lease_until_us, tenant_id, thread_id, holder, fence)
+WHERE t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id AND t.holder = r.holder
+    AND t.fence = r.fence
+RETURNING t.tenant_id, t.thread_id;

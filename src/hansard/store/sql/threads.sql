@@ -69,7 +69,7 @@ RETURNING fence;
 -- Renew the leases of a server that have not ended.
 UPDATE threads SET lease_until_us = :lease_until_us
 WHERE tenant_id = :tenant_id AND thread_id = :thread_id AND holder = :holder AND fence = :fence
-RETURNING thread_id;
+RETURNING tenant_id, thread_id;
 
 -- name: thread_release
 -- Let go of a thread.
