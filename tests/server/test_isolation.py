@@ -80,6 +80,7 @@ NAMES_NONE = {
     ("PUT", "/v1/sessions"),
     ("GET", "/v1/sessions"),
     ("GET", "/v1/sessions/summary"),
+    ("POST", "/v1/stream"),
     ("POST", "/v1/threads"),
     ("GET", "/v1/threads"),
     ("GET", "/v1/threads/summary"),

@@ -140,6 +140,15 @@ class Runtime:
             raise thread_not_found(thread_id)
         return engine
 
+    def check_room(self, actor: Actor) -> None:
+        """Check that one more turn may begin.
+
+        Raises:
+            LimitReached: ``too_many_turns``.
+        """
+        with self._parts.places.taken(actor.tenant_id, 1):
+            pass
+
     def source(
         self, actor: Actor, thread: Thread, *, after: int
     ) -> Callable[[Wake], AbstractContextManager[LogReader]]:

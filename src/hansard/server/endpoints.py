@@ -27,6 +27,7 @@ from hansard.server import (
     runtime_info,
     session_shapes,
     sessions,
+    stream_once,
     thread_saves,
     thread_turns,
     threads,
@@ -308,6 +309,7 @@ ENDPOINTS: Final = (
     *thread_saves.ENDPOINTS,
     *patch_undo.ENDPOINTS,
     *runtime_info.ENDPOINTS,
+    *stream_once.ENDPOINTS,
     *traces.ENDPOINTS,
     *feedback.ENDPOINTS,
     Endpoint(

@@ -74,12 +74,11 @@ class Streams:
         for wake in self._open:
             wake()
 
-    @contextmanager
-    def place(self, tenant_id: str, wake: Wake) -> Iterator[None]:
-        """Take a place for one stream, which is woken when it has to end.
+    def check(self, tenant_id: str) -> None:
+        """Check that one more stream may be opened.
 
         Raises:
-            LimitReached: If all are taken, or all that the tenant may take.
+            LimitReached: If all places are taken, or all that the tenant may take.
             Unavailable: If the server drains.
         """
         if self.is_closing:
@@ -89,6 +88,11 @@ class Streams:
                 raise LimitReached(
                     f"{limit} streams are open already", code="too_many_streams", limit=limit
                 )
+
+    @contextmanager
+    def place(self, tenant_id: str, wake: Wake) -> Iterator[None]:
+        """Take a place for one stream, which is woken when it has to end; see ``check``."""
+        self.check(tenant_id)
         self._open.add(wake)
         self._by_tenant[tenant_id] += 1
         try:

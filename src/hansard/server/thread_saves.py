@@ -11,6 +11,7 @@ from hansard.core.errors import InvalidInput, Unavailable
 from hansard.core.ids import check_id, check_strict_id
 from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
 from hansard.core.shapes import Time
+from hansard.core.thread_settings import ThreadSettings, change_settings
 from hansard.core.threads import check_prompt
 from hansard.core.times import format_us
 from hansard.runtime import saves
@@ -23,7 +24,7 @@ from hansard.server.preconditions import expected_version
 from hansard.server.session_shapes import SessionMetadata
 from hansard.server.thread_shapes import ThreadAnswer
 from hansard.server.thread_turns import TurnStarted, begun
-from hansard.server.threads import runtime_of, threads_of
+from hansard.server.threads import agent_of, runtime_of, threads_of
 
 WAIT_MAX_MS: Final = 60_000
 
@@ -50,6 +51,7 @@ class ResumeBody(Struct, forbid_unknown_fields=True):
 
     agent: str | None = None
     model: str | None = None
+    mode: str | None = None
 
 
 class UndoBody(Struct, forbid_unknown_fields=True):
@@ -187,13 +189,13 @@ async def save_thread(call: Call[SaveThreadQuery, SaveThreadBody]) -> Reply:
 async def resume_session(call: Call[NoQuery, ResumeBody]) -> Reply:
     """Make a thread that goes on where a session stands."""
     check_id(call.session_id, "session_id")
-    runtime = runtime_of(call)
-    agent = call.body.agent or next(iter(runtime.agents))
-    if agent not in runtime.agents:
-        raise InvalidInput(
-            f"agent must be one of {', '.join(runtime.agents)}", code="agent_unknown", field="agent"
-        )
-    thread, session = await threads_of(call).resume(call.session_id, agent, model=call.body.model)
+    body = call.body
+    thread, session = await threads_of(call).resume(
+        call.session_id,
+        agent_of(runtime_of(call), body.agent),
+        model=body.model,
+        settings=change_settings(ThreadSettings(), {"mode": body.mode}),
+    )
     answer = ThreadResumed(
         thread_id=thread.id,
         session_id=session.id,
@@ -260,7 +262,7 @@ ENDPOINTS: Final = (
         body=Body(shape=ResumeBody, required=False),
         answer=ThreadResumed,
         status=201,
-        errors=(404,),
+        errors=(400, 404),
     ),
     Endpoint(
         method="POST",

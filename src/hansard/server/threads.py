@@ -47,13 +47,8 @@ Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 async def create_thread(call: Call[NoQuery, ThreadBody]) -> Reply:
     """Make a thread."""
     runtime, body = runtime_of(call), call.body
-    agent = body.agent or next(iter(runtime.agents))
-    if agent not in runtime.agents:
-        raise InvalidInput(
-            f"agent must be one of {', '.join(runtime.agents)}", code="agent_unknown", field="agent"
-        )
     thread = await threads_of(call).create(
-        agent,
+        agent_of(runtime, body.agent),
         title=body.title,
         model=body.model,
         system_prompt=body.system_prompt,
@@ -174,6 +169,20 @@ def runtime_of(call: Call[Any, Any]) -> Runtime:
     if runtime is None:
         raise NotFound("no agent answers here; the server was started without one", code="no_agent")
     return runtime
+
+
+def agent_of(runtime: Runtime, name: str | None) -> str:
+    """Return the name of an agent that is here; the first's, if none is given.
+
+    Raises:
+        InvalidInput: ``agent_unknown``.
+    """
+    name = name or next(iter(runtime.agents))
+    if name not in runtime.agents:
+        raise InvalidInput(
+            f"agent must be one of {', '.join(runtime.agents)}", code="agent_unknown", field="agent"
+        )
+    return name
 
 
 def threads_of(call: Call[Any, Any]) -> ThreadService:
