@@ -59,6 +59,20 @@ def test_conversation_asks_for_leave_and_obeys(server: Shell) -> None:
     assert (row["session_id"], row["message_count"]) == ("kept", 6)
 
 
+def test_thread_works_as_it_is_told(server: Shell) -> None:
+    options = ("--mode", "plan", "--workspace", "/srv", "--json")
+    made = server("thread", "create", *options).json()
+    assert (made["mode"], made["workspace"], made["permission_posture"]) == ("plan", "/srv", "ask")
+    server("thread", "send", made["id"], "hi")
+    asked = ("thread", "send", made["id"], "book", "--json")
+    events = server(*asked, "--mode", "agent", "--posture", "full_access").lines()
+    assert "approval.decided" not in {event["event"] for event in events}
+    assert "booked" in str(events)
+    said = server("chat", "--posture", "full_access", given="hi\nbook\n/quit\n")
+    assert "two" in said.stdout
+    assert "allow book?" not in said.stdout
+
+
 def test_denied_tool_is_not_called(server: Shell) -> None:
     said = server("chat", given="hi\nbook\nn\n/save kept\n/quit\n")
     assert "two" in said.stdout

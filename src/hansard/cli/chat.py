@@ -10,7 +10,7 @@ import click
 from hansard.cli import texts
 from hansard.cli.errors import RecordCommand
 from hansard.cli.options import takes_settings
-from hansard.cli.threads import act, print_event, print_turn
+from hansard.cli.threads import act, in_workspace, print_event, print_turn, takes_manner
 from hansard.core.errors import HansardError
 from hansard.settings import Settings
 
@@ -24,15 +24,18 @@ HELP = "/save [session]  /undo  /fork  /compact  /quit"
 @takes_settings()
 @click.option("--thread", "thread_id", help="Go on with a thread.")
 @click.option("--agent", help="Which agent; the server's first, if not said.")
-def chat(given: Settings, *, thread_id: str | None, agent: str | None) -> None:
+@takes_manner
+@in_workspace
+def chat(given: Settings, *, thread_id: str | None, **fields: str | None) -> None:
     """Talk to an agent: a line is a prompt, a line that begins with / is a command.
 
     /save keeps the conversation as a session, /undo takes the last turn back, /fork goes on in a
     copy, /compact sums up what was said, /quit ends. Tools that need it are asked for in line.
+    The options beside --thread are for a new one.
     """
 
     async def talk(threads: RemoteThreads) -> None:
-        chosen = thread_id or (await threads.create(agent=agent))["id"]
+        chosen = thread_id or (await threads.create(**fields))["id"]
         click.echo(f"{chosen}  {HELP}", err=True)
         while (line := await _read()) is not None:
             if line.startswith("/"):

@@ -13,12 +13,14 @@ from hansard.cli import payloads, texts
 from hansard.cli.errors import RecordCommand
 from hansard.cli.options import as_json, takes_settings
 from hansard.cli.texts import Column
+from hansard.core.thread_settings import MODES, POSTURES
 from hansard.settings import Settings
 
 if TYPE_CHECKING:
     from hansard.client.threads import RemoteThreads
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 Json = dict[str, Any]
 
 _COLUMNS = (
@@ -50,6 +52,18 @@ def act(given: Settings, action: Callable[[RemoteThreads], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
+def takes_manner(command: F) -> F:
+    """Give a command the options that say how an agent is to work."""
+    mode = click.option("--mode", type=click.Choice(MODES), help="How the agent works.")
+    posture = click.option(
+        "--posture", "permission_posture", type=click.Choice(POSTURES), help="What needs leave."
+    )
+    return mode(posture(command))
+
+
+in_workspace = click.option("--workspace", help="The folder that it is about.")
+
+
 @click.group()
 def thread() -> None:
     """Talk to agents that live in a server.
@@ -63,6 +77,8 @@ def thread() -> None:
 @click.option("--agent", help="Which agent; the server's first, if not said.")
 @click.option("--title", help="What the thread is called.")
 @click.option("--model", help="Which model it asks for.")
+@takes_manner
+@in_workspace
 @as_json
 def create(given: Settings, *, as_json: bool, **fields: str | None) -> None:
     """Make a thread."""
@@ -100,9 +116,16 @@ def list_threads(given: Settings, *, limit: int, as_json: bool) -> None:
 @click.argument("thread_id")
 @click.argument("prompt")
 @click.option("--yes", "-y", "auto_approve", is_flag=True, help="Allow every tool.")
+@takes_manner
 @as_json
 def send(
-    given: Settings, *, thread_id: str, prompt: str, auto_approve: bool, as_json: bool
+    given: Settings,
+    *,
+    thread_id: str,
+    prompt: str,
+    auto_approve: bool,
+    as_json: bool,
+    **manner: str | None,
 ) -> None:
     """Begin a turn, and print the answer as it comes.
 
@@ -110,8 +133,7 @@ def send(
     """
 
     async def talk(threads: RemoteThreads) -> None:
-        fields = {"auto_approve": True} if auto_approve else {}
-        begun = await threads.send(thread_id, prompt, **fields)
+        begun = await threads.send(thread_id, prompt, auto_approve=auto_approve or None, **manner)
         await print_turn(
             threads, thread_id, begun, write=payloads.write if as_json else print_event
         )

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 class RemoteThreads(Bound):
     """The threads of a server."""
 
-    async def create(self, **fields: str | None) -> Json:
+    async def create(self, **fields: Any) -> Json:
         """Make a thread; fields are those of ``POST /v1/threads``."""
         return await self._ask(paths.CREATE_THREAD, body=_given(fields))
 
@@ -34,8 +34,9 @@ class RemoteThreads(Bound):
         return await self._ask(paths.GET_THREAD, thread_id)
 
     async def send(self, thread_id: str, prompt: str, **fields: Any) -> Json:
-        """Begin a turn."""
-        return await self._ask(paths.START_TURN, thread_id, body={"prompt": prompt, **fields})
+        """Begin a turn; fields are those of ``POST /v1/threads/{id}/turns``."""
+        body = {"prompt": prompt, **_given(fields)}
+        return await self._ask(paths.START_TURN, thread_id, body=body)
 
     async def steer(self, thread_id: str, turn_id: str, prompt: str) -> Json:
         """Say something to a running turn."""
