@@ -42,10 +42,11 @@ class Service:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*COMMAND, "serve", *arguments], stderr=log, env=_environment()
             )
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > started + START_MAX_S:
-                raise SystemExit(f"the service did not start; see {self._log}")
-            time.sleep(0.02)
+        with httpx.Client(base_url=self.url) as client:
+            while not _is_ready(client):
+                if self._process.poll() is not None or time.monotonic() > started + START_MAX_S:
+                    raise SystemExit(f"the service did not start; see {self._log}")
+                time.sleep(0.02)
         return time.monotonic() - started
 
     def kill(self) -> None:
@@ -65,11 +66,12 @@ class Service:
         if self._process is not None and self._process.poll() is None:
             self.kill()
 
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz").is_success
-        except httpx.TransportError:
-            return False
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").is_success
+    except httpx.TransportError:
+        return False
 
 
 def run(database_url: str, *arguments: str) -> str:

@@ -23,6 +23,7 @@ from hansard.compose import open_database
 from hansard.core.errors import NotFound
 from hansard.service.sessions import DatabaseSessions
 from tests.faults.served import Service
+from tests.places import client_at
 from tests.runtime.upstreams import (
     DONE,
     STREAM_END,
@@ -69,7 +70,7 @@ async def service(
 
 async def ready(service: Service) -> None:
     """Wait until a service answers."""
-    async with httpx.AsyncClient(base_url=service.url) as client, asyncio.timeout(120):
+    async with client_at(service.url) as client, asyncio.timeout(120):
         while True:
             try:
                 if (await client.get("/readyz")).is_success:
@@ -80,7 +81,7 @@ async def ready(service: Service) -> None:
 
 async def shows(service: Service, line: str) -> None:
     """Wait until the metrics of a service have a line."""
-    async with httpx.AsyncClient(base_url=service.url) as client, asyncio.timeout(60):
+    async with client_at(service.url) as client, asyncio.timeout(60):
         while line not in (await client.get("/metrics")).text:
             await asyncio.sleep(0.01)
 
@@ -91,7 +92,7 @@ async def ask(service: Service, session_id: str, heard: bytearray | None = None)
     body = {"model": MODEL, "messages": [user(session_id)], "stream": True}
     try:
         async with (
-            httpx.AsyncClient(base_url=service.url, timeout=120) as client,
+            client_at(service.url, timeout=120) as client,
             client.stream(
                 "POST",
                 "/v1/chat/completions",

@@ -21,6 +21,7 @@ from hansard.service.threads import ThreadService
 from tests.faults.history import STALL_S
 from tests.faults.served import Service
 from tests.faults.test_killed_chat import holds_of, ready
+from tests.places import client_at
 from tests.samples import assistant, user
 
 LEASE_S = 2.0  # other servers wait for it; a holder that misses it only loses its turns sooner
@@ -143,7 +144,7 @@ async def test_killed_in_every_phase_of_a_turn(record_url: str, serve: Serve) ->
     async with open_database(record_url) as record, AsyncExitStack() as stack:
         await ready(dying)
         await ready(other)
-        api = await stack.enter_async_context(httpx.AsyncClient(base_url=dying.url, timeout=60))
+        api = await stack.enter_async_context(client_at(dying.url, timeout=60))
         names = [await new_thread(record, line) for line in range(QUICK)]
         quick = [await new_thread(record, QUICK) for _ in range(4)]
         seen: dict[str, list[Event]] = {name: [] for name in (*names, *quick)}

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 from openai import AsyncOpenAI
 
 from hansard.compose import open_database
@@ -18,6 +17,7 @@ from hansard.server.app import create_app
 from hansard.server.edge import Edge
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import AccessSettings, ChatSettings
+from tests.places import client_at
 from tests.runtime.upstreams import FakeUpstream, serving
 from tests.server.applications import QUIET, listening
 
@@ -114,7 +114,7 @@ async def chatting(
         )
         async with _listening(app) as url:
             running = Chat(url, record, spool, app)
-            async with httpx.AsyncClient(base_url=url, timeout=60) as asking:
+            async with client_at(url, timeout=60) as asking:
                 assert (await asking.get("/livez")).is_success  # it has started
             try:
                 yield running

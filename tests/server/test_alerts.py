@@ -28,6 +28,7 @@ from hansard.server.edge import Edge
 from hansard.server.logs import make_log
 from hansard.service.sessions import DatabaseSessions
 from hansard.settings import AlertSettings, ServerSettings, Settings
+from tests.places import client_at
 from tests.server.applications import client_of, started
 
 USD = 1_000_000_000
@@ -139,7 +140,7 @@ def make_app(url: str, hook: str | None, written: io.BytesIO) -> Edge:
 async def serving(url: str, hook: str | None) -> AsyncIterator[Served]:
     written = io.BytesIO()
     app = make_app(url, hook, written)
-    async with app.context.record, httpx.AsyncClient() as client:
+    async with app.context.record, client_at() as client:
         yield Served(app, client, written)
 
 

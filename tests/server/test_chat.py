@@ -16,6 +16,7 @@ from hansard.formats.prices import load_builtin
 from hansard.server.app import key_service
 from hansard.server.chat_opening import provider_at
 from hansard.settings import AccessSettings
+from tests.places import client_at
 from tests.runtime.upstreams import (
     DONE,
     STREAM_END,
@@ -59,7 +60,7 @@ async def gatekeeper(
     """A client of a server whose database does not matter."""
     async with (
         chatting(sqlite_url, tmp_path, upstream) as chat,
-        httpx.AsyncClient(base_url=chat.url) as client,
+        client_at(chat.url) as client,
     ):
         yield client
 
@@ -107,7 +108,7 @@ async def test_stream_is_passed_on_and_recorded_before_it_ends(
 @pytest.mark.parametrize("upstream", [STREAM], indirect=True)
 async def test_stream_has_the_bytes_of_the_upstream(chat: Chat) -> None:
     body = says(user("hi"), stream=True, stream_options={"include_usage": True})
-    async with httpx.AsyncClient(base_url=chat.url) as client:
+    async with client_at(chat.url) as client:
         raw = await client.post("/v1/chat/completions", json=body)
     assert raw.content == b"".join(EVENTS)
     assert raw.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -216,7 +217,7 @@ async def test_request_of_no_session_is_metered(chat: Chat) -> None:
     raw = await chat.client().chat.completions.with_raw_response.create(**says(user("hi")))
     assert "x-session-id" not in raw.headers
     assert not (await chat.record.list()).items
-    async with httpx.AsyncClient(base_url=chat.url) as client:
+    async with client_at(chat.url) as client:
         report = (await client.get("/v1/usage?group_by=model")).json()
     assert json.dumps(report).count(MODEL) == 1
 

@@ -17,6 +17,7 @@ import pytest
 from hansard.server.app import key_service
 from hansard.settings import AccessSettings
 from tests.faults.proxy import Proxy
+from tests.places import client_at
 from tests.runtime.upstreams import (
     DONE,
     STREAM_END,
@@ -65,7 +66,7 @@ async def begun(
 ) -> AsyncIterator[AsyncIterator[str]]:
     """A stream that has brought its first piece; the client leaves at the end of the block."""
     async with (
-        httpx.AsyncClient(base_url=chat.url, timeout=60) as client,
+        client_at(chat.url, timeout=60) as client,
         client.stream(
             "POST",
             "/v1/chat/completions",
@@ -113,7 +114,7 @@ async def test_client_that_leaves_the_line_asks_nothing(record_url: str, tmp_pat
     upstream = FakeUpstream(BEGINNING, behaviour=pausing)
     async with chatting(record_url, tmp_path, upstream) as chat:
         async with begun(chat):
-            async with httpx.AsyncClient(base_url=chat.url, timeout=0.2) as client:
+            async with client_at(chat.url, timeout=0.2) as client:
                 with pytest.raises(httpx.ReadTimeout):
                     await client.post(
                         "/v1/chat/completions", json=QUESTION, headers={"X-Session-Id": "s"}
@@ -265,7 +266,7 @@ async def test_answer_goes_on_without_the_record_and_lands_once(
             messages = [user("hi"), assistant("Ho"), user("hi")]
             for _ in range(2):  # the second behind the first
                 body = {**QUESTION, "messages": messages, "stream": is_stream}
-                async with httpx.AsyncClient(base_url=chat.url, timeout=60) as client:
+                async with client_at(chat.url, timeout=60) as client:
                     raw = await client.post(
                         "/v1/chat/completions", json=body, headers={"X-Session-Id": "s"}
                     )
@@ -285,7 +286,7 @@ async def test_waiting_turns_are_told(record_url: str, tmp_path: Path, outage: O
     upstream = FakeUpstream(WHOLE)
     async with (
         chatting(record_url, tmp_path, upstream, server_url=outage.url) as chat,
-        httpx.AsyncClient(base_url=chat.url) as client,
+        client_at(chat.url) as client,
     ):
         assert (await client.get("/readyz")).json() == {"status": "ready", "spooled": 0}
         with during(outage):
@@ -313,7 +314,7 @@ async def test_keys_open_the_chat_and_the_metrics_without_the_record(
                 with pytest.raises(openai.InternalServerError) as refused:
                     await chat.client("s", unseen).chat.completions.create(**KEPT)
                 assert refused.value.status_code == 503
-                async with httpx.AsyncClient(base_url=chat.url, timeout=60) as client:
+                async with client_at(chat.url, timeout=60) as client:
                     token = {"Authorization": f"Bearer {key}"}
                     metrics = await client.get("/metrics", headers=token)
                     readiness = await client.get("/readyz")

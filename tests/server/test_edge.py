@@ -28,6 +28,7 @@ from hansard.server.endpoint import Endpoint
 from hansard.server.logs import make_log
 from hansard.server.operation import Resource
 from hansard.settings import ServerSettings, Settings
+from tests.places import client_at
 from tests.server.applications import client_of, listening
 
 Log = list[dict[str, Any]]
@@ -94,7 +95,7 @@ async def test_unforeseen_error_keeps_the_connection() -> None:
         raise ZeroDivisionError
 
     with listening(Bench(fail).app) as url:
-        async with httpx.AsyncClient() as client:
+        async with client_at() as client:
             for _ in range(3):
                 answer = await client.get(f"{url}/it")
                 assert answer.status_code == 500
@@ -191,7 +192,7 @@ async def test_answer_that_fails_half_way_breaks_off() -> None:
 
     bench = Bench(handler)
     with listening(bench.app) as url:
-        async with httpx.AsyncClient() as client:
+        async with client_at() as client:
             with pytest.raises(httpx.RemoteProtocolError):
                 await client.get(f"{url}/it")
             assert (await client.head(f"{url}/it")).status_code == 200
@@ -225,7 +226,7 @@ async def test_stream_ends_when_the_client_leaves() -> None:
         return Stream(chunks(), b"text/plain")
 
     with listening(Bench(handler).app) as url:
-        async with httpx.AsyncClient() as client, client.stream("GET", f"{url}/it") as response:
+        async with client_at() as client, client.stream("GET", f"{url}/it") as response:
             assert await anext(response.aiter_bytes()) == b"one"
         assert await asyncio.to_thread(ended.wait, 30)
 

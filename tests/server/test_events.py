@@ -15,7 +15,7 @@ import hansard
 from hansard.core.errors import LimitReached, NotFound, Unavailable
 from hansard.server import sse
 from hansard.server.sse import HEARTBEAT, RETRY, Streams, Wake, write_stream
-from tests.places import serve
+from tests.places import client_at, serve
 from tests.samples import dialogue
 
 Block = dict[str, str]
@@ -38,7 +38,7 @@ async def follow(
     path = f"{url}/v1/sessions/{session_id}/events{query}"
     async with (
         asyncio.timeout(30),
-        httpx.AsyncClient(timeout=30) as client,
+        client_at(timeout=30) as client,
         client.stream("GET", path, headers=named) as response,
     ):
         assert response.status_code == 200
@@ -123,7 +123,7 @@ async def test_reader_resumes(
 
 
 async def test_unknown_session_is_404(server: str) -> None:
-    async with httpx.AsyncClient() as client:
+    async with client_at() as client:
         answer = await client.get(f"{server}/v1/sessions/nobody/events")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "session_not_found")
 
@@ -131,7 +131,7 @@ async def test_unknown_session_is_404(server: str) -> None:
 async def test_number_that_no_event_has_is_refused(server: str) -> None:
     await make(server)
     path = f"{server}/v1/sessions/s/events"
-    async with httpx.AsyncClient() as client:
+    async with client_at() as client:
         asked = await client.get(path, params={"since": 2**53})
         resumed = await client.get(path, headers={"Last-Event-ID": str(2**53)})
     assert (asked.status_code, resumed.status_code) == (422, 422)
@@ -139,7 +139,7 @@ async def test_number_that_no_event_has_is_refused(server: str) -> None:
 
 async def test_head_opens_no_stream(server: str) -> None:
     await make(server)
-    async with httpx.AsyncClient() as client:
+    async with client_at() as client:
         answer = await client.head(f"{server}/v1/sessions/s/events")
         assert (answer.status_code, answer.content) == (200, b"")
         assert "hansard_streams 0.0" in (await client.get(f"{server}/metrics")).text

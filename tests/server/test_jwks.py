@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
 import pytest
 
 from hansard.core.errors import Unavailable
@@ -20,6 +19,7 @@ from hansard.server.jwks import (
     UNKNOWN_PAUSE_S,
     IssuerKeys,
 )
+from tests.places import client_at
 from tests.server.issuer import OTHER_RSA_KEY, RSA_KEY, Issuer, public, running_issuer
 
 
@@ -46,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def keys(issuer: Issuer, clock: Clock) -> AsyncIterator[IssuerKeys]:
-    async with httpx.AsyncClient() as client:
+    async with client_at() as client:
         yield IssuerKeys(issuer.url, None, client, clock)
 
 

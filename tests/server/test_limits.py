@@ -20,6 +20,7 @@ from hansard.server.app import create_app
 from hansard.server.context import LARGE_AT_ONCE
 from hansard.server.requests import announced_bytes, read_body
 from hansard.settings import AccessSettings, ChatSettings, LimitSettings, Settings
+from tests.places import client_at
 from tests.samples import dialogue
 from tests.server.applications import QUIET, application, client_of, keys_of, listening
 
@@ -83,7 +84,7 @@ async def test_chunked_body_is_refused_as_soon_as_it_is_too_long(server: str) ->
     ],
 )
 async def test_each_route_has_its_limit(server: str, method: str, path: str, limit: int) -> None:
-    async with httpx.AsyncClient(base_url=server) as client:
+    async with client_at(server) as client:
         for size, too_long in ((limit, False), (limit + 1, True)):
             answer = await client.request(
                 method, path, content=b" " * size, headers={"content-type": "application/json"}
@@ -219,7 +220,7 @@ async def test_head_without_end_is_refused(server: str, start: bytes) -> None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(reader.read(1_024), 0.01)
     writer.close()
-    async with httpx.AsyncClient(base_url=server) as api:
+    async with client_at(server) as api:
         assert (await api.get("/livez")).status_code == 200
 
 

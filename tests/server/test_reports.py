@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import hansard
-from tests.places import serve
+from tests.places import client_at, serve
 from tests.samples import call, user
 
 
@@ -22,7 +22,7 @@ async def client(sqlite_url: str) -> AsyncIterator[httpx.AsyncClient]:
             await record.append_turn("s", [user("hi")], usage=usage, create=True)
             unknown = [call("u", 5, provider="openai", model="=gpt-nobody")]
             await record.append_turn("s", [user("ho")], usage=unknown)
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with client_at(url) as client:
             yield client
 
 

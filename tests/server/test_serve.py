@@ -29,6 +29,7 @@ from hansard.server.edge import Edge
 from hansard.server.logs import adopt_standard_logging, make_log
 from hansard.server.serve import DrainingServer, check_address, serve
 from hansard.settings import AccessSettings, ChatSettings, ServerSettings, Settings
+from tests.places import client_at
 from tests.samples import dialogue, user
 from tests.server.applications import QUIET
 
@@ -90,7 +91,7 @@ def running(server: DrainingServer) -> Iterator[str]:
 
 
 async def test_sigterm_drains(record_url: str) -> None:
-    async with serving(record_url) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with serving(record_url) as server, client_at(server.url) as client:
         assert (await client.get("/readyz")).status_code == 200
         await client.put("/v1/sessions/s", json={"messages": dialogue(1)})
         async with client.stream("GET", "/v1/sessions/s/events?since=99") as stream:
@@ -122,7 +123,7 @@ async def test_writes_under_way_finish(record_url: str) -> None:
         )
         writer.write(head.encode() + body[:10])
         await writer.drain()
-        async with httpx.AsyncClient(base_url=server.url) as client:
+        async with client_at(server.url) as client:
             await client.get("/livez")  # the request above has been read by now
         server.process.send_signal(signal.SIGTERM)
         await server.logged("server.stopping")
@@ -140,7 +141,7 @@ async def test_doubtful_durability_is_said_at_the_start() -> None:
 
 
 async def test_second_signal_stops_at_once(sqlite_url: str) -> None:
-    async with serving(sqlite_url) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with serving(sqlite_url) as server, client_at(server.url) as client:
         parts = httpx.URL(server.url)
         _, writer = await asyncio.open_connection(parts.host, parts.port)
         writer.write(b"PUT /v1/sessions/s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
@@ -170,7 +171,7 @@ async def test_second_signal_bills_what_is_under_way(record_url: str, tmp_path: 
     question = {"messages": [user("hi")], "session_id": "s", "stream": True}
     with running(server) as url:
         async with (
-            httpx.AsyncClient(base_url=url, timeout=60) as client,
+            client_at(url, timeout=60) as client,
             client.stream("POST", "/v1/chat/completions", json=question) as answer,
         ):
             lines = answer.aiter_lines()

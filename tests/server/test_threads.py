@@ -15,6 +15,7 @@ import pytest
 from hansard.compose import open_database
 from hansard.server.app import create_app
 from hansard.settings import ChatSettings
+from tests.places import client_at
 from tests.server.applications import QUIET, application, client_of, listening
 
 BOOK = {"name": "book", "arguments": {"seat": "1A"}, "result": "booked", "approval": True}
@@ -51,7 +52,7 @@ def serve(record_url: str, script: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 async def api(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=serve(), timeout=30) as client:
+    async with client_at(serve(), timeout=30) as client:
         yield client
 
 
@@ -270,8 +271,7 @@ async def test_prompt_that_says_nothing_is_refused(api: httpx.AsyncClient, promp
 async def test_other_server_sends_requests_on_and_streams(serve: Serve) -> None:
     async with AsyncExitStack() as stack:
         one, two = [
-            await stack.enter_async_context(httpx.AsyncClient(base_url=serve(), timeout=30))
-            for _ in range(2)
+            await stack.enter_async_context(client_at(serve(), timeout=30)) for _ in range(2)
         ]
         thread_id = await new_thread(one)
         await take_turn(one, thread_id)
@@ -290,8 +290,7 @@ async def test_any_server_shows_what_is_open_and_passes_decisions_on(
 ) -> None:
     async with AsyncExitStack() as stack:
         holder, other = [
-            await stack.enter_async_context(httpx.AsyncClient(base_url=serve(), timeout=30))
-            for _ in range(2)
+            await stack.enter_async_context(client_at(serve(), timeout=30)) for _ in range(2)
         ]
         thread_id = await new_thread(holder)
         await take_turn(holder, thread_id)
