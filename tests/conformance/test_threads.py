@@ -243,7 +243,10 @@ async def test_session_goes_on_as_a_thread(
         await threads.resume("s-2", "airline")
 
 
-async def test_thread_says_something_else_of_itself(threads: ThreadService) -> None:
+async def test_thread_says_something_else_of_itself(
+    threads: ThreadService, record: DatabaseSessions
+) -> None:
+    await record.create(session_id="s-1")
     made = await threads.create("airline", title="Seats")
     held = await threads.lease(made.id, holder="a", url=None)
 

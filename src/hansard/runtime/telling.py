@@ -84,7 +84,7 @@ class Teller:
             case Reasoning(text):
                 self._grow("reasoning", text)
             case ToolReturned(call_id, content):
-                content = PRIVATE if call_id in self._private else content
+                content = PRIVATE if call_id in self._private else clean_text(content)
                 for kind, item, payload in self._end_tool(call_id, content, "completed"):
                     self._put(kind, payload, item_id=item)
             case MessageDone(message):

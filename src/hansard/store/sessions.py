@@ -315,8 +315,7 @@ def _described(row: Row, changes: SessionChanges) -> Row:
 
 
 def load_object(document: str) -> dict[str, Any]:
-    """Parse an object that the record holds; the empty one is the most common."""
-    """Read what a session keeps for its clients.
+    """Parse an object that the record holds; the empty one is the most common.
 
     Raises:
         Corrupt: ``session_corrupt``.
