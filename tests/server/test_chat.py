@@ -58,10 +58,7 @@ async def gatekeeper(
     sqlite_url: str, tmp_path: Path, upstream: FakeUpstream
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server whose database does not matter."""
-    async with (
-        chatting(sqlite_url, tmp_path, upstream) as chat,
-        client_at(chat.url) as client,
-    ):
+    async with chatting(sqlite_url, tmp_path, upstream) as chat, client_at(chat.url) as client:
         yield client
 
 
