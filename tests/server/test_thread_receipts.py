@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +13,16 @@ from hansard import __version__
 from hansard.server.patch_undo import NO_FILES
 from hansard.settings import AccessSettings
 from tests.server.applications import application, client_of
-from tests.server.test_threads import api, events, new_thread, script, serve, slow_turn, take_turn
+from tests.server.test_threads import (
+    Serve,
+    api,
+    events,
+    new_thread,
+    script,
+    serve,
+    slow_turn,
+    take_turn,
+)
 
 __all__ = ["api", "script", "serve"]
 
@@ -61,6 +72,29 @@ async def test_turn_that_is_over_takes_nothing_more(api: httpx.AsyncClient) -> N
     for path in ("/v1/approvals/appr_none", f"/v1/threads/{thread_id}/approvals/appr_none"):
         late = await api.post(path, json={"decision": "allow"})
         assert refusal(late) == (404, "approval_not_found")
+
+
+async def test_result_of_a_tool_is_given_once(serve: Serve, script: Path) -> None:
+    script.write_text(json.dumps({"text": "two", "tools": [{"name": "look"}]}))
+    async with httpx.AsyncClient(base_url=serve(), timeout=30) as api:
+        thread_id = await new_thread(api)
+        path = f"/v1/threads/{thread_id}"
+        turn_id = (await api.post(f"{path}/turns", json={"prompt": "hi"})).json()["turn"]["id"]
+        asked = (await events(api, thread_id, "tool_call.requested"))[-1]["payload"]
+        detail = (await api.get(path)).json()
+        assert [call["id"] for call in detail["pending_dynamic_tool_calls"]] == [asked["id"]]
+        result = {"success": True, "content": [{"type": "input_text", "text": "free"}]}
+        right = f"{path}/turns/{turn_id}/tool-calls/{asked['id']}/result"
+        for wrong in (
+            f"{path}/turns/turn_other/tool-calls/{asked['id']}/result",
+            f"{path}/turns/{turn_id}/tool-calls/other/result",
+        ):
+            assert refusal(await api.post(wrong, json=result)) == (404, "tool_call_not_found")
+        assert (await api.post(right, json=result)).status_code == 202
+        assert refusal(await api.post(right, json=result)) == (404, "tool_call_not_found")
+        told = await events(api, thread_id, "turn.completed")
+    (resolved,) = [event["payload"] for event in told if event["event"] == "tool_call.resolved"]
+    assert resolved == {"id": asked["id"], "success": True}
 
 
 async def test_compaction_is_a_turn_that_tells_its_reason(api: httpx.AsyncClient) -> None:

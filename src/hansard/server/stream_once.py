@@ -154,14 +154,14 @@ class _Reader:
                 break
             for frame in frames.split(b"\n\n")[:-1]:
                 told += await self._tell(json.loads(frame.split(b"data: ", 1)[1]))
+                if self._is_over:
+                    break
         return b"".join(
             [b"event: %s\ndata: %s\n\n" % (name.encode(), to_json(data)) for name, data in told]
         )
 
     async def _tell(self, event: Told) -> Frames:
         kind, payload = event["event"], event["payload"]
-        if self._is_over:
-            return []
         if kind != "turn.completed":
             return self._simplifier.tell(kind, event["item_id"], payload)
         self._is_over = True
