@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from hansard.compose import open_database
 from hansard.core.errors import Unavailable
+from hansard.core.thread_edits import update
+from hansard.core.threads import ThreadQuery
 from hansard.core.usage import NewUsage
 from hansard.runtime.agents.protocol import CallDone, Event, Request, Text
 from hansard.runtime.chat import Chat
 from hansard.runtime.engine import Engine
-from hansard.runtime.operations import SendMessage
+from hansard.runtime.leases import HeldElsewhere
+from hansard.runtime.operations import Change, SendMessage
 from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import ThreadService
@@ -25,6 +29,7 @@ from tests.faults.history import STALL_S
 from tests.faults.proxy import Proxy
 from tests.faults.test_killed_chat import holds_of
 from tests.runtime.chats import chatting
+from tests.runtime.logs import follow
 from tests.runtime.test_bad_agents import PLAN, Bad
 from tests.runtime.test_threads import ME, Runs
 from tests.samples import assistant, user
@@ -55,11 +60,19 @@ async def observer(postgres_url: str) -> AsyncIterator[DatabaseSessions]:
 class Cut:
     """Cuts a wire, and lets it be whole again."""
 
-    def __init__(self, wire: Proxy, record: DatabaseSessions) -> None:
+    def __init__(self, wire: Proxy, record: DatabaseSessions, observer: DatabaseSessions) -> None:
         self._wire = wire
         self._record = record
+        self._threads = ThreadService(observer.runner)
 
     async def begin(self) -> None:
+        """Cut it, once it is on disk that something was said."""
+        (thread,) = (await self._threads.list(ThreadQuery(limit=1))).items
+        kinds: set[str] = set()
+        while "item.delta" not in kinds:
+            await asyncio.sleep(PAUSE_S)
+            events = await self._threads.list_events(thread.id, after=0, limit=100)
+            kinds = {event.kind for event in events}
         self._wire.refusing = True
         self._wire.hang_up()
         with pytest.raises(Unavailable):
@@ -104,7 +117,7 @@ async def journal(observer: DatabaseSessions, thread_id: str) -> list[dict[str, 
 async def test_turn_goes_on_behind_a_short_cut(
     wire: Proxy, record: DatabaseSessions, observer: DatabaseSessions, tmp_path: Path, lost: str
 ) -> None:
-    cut = Cut(wire, record)
+    cut = Cut(wire, record, observer)
 
     async def rest(_request: Request) -> AsyncGenerator[Event]:
         if lost == "reach":
@@ -148,7 +161,7 @@ async def test_turn_ends_and_is_paid_for_once_behind_a_long_cut(
     wire: Proxy, record: DatabaseSessions, observer: DatabaseSessions, tmp_path: Path
 ) -> None:
     """Longer than the lease: nobody may write any more, and what it cost comes by the spool."""
-    cut = Cut(wire, record)
+    cut = Cut(wire, record, observer)
 
     async def rest(request: Request) -> AsyncGenerator[Event]:
         grant = await request.gate(PLAN)
@@ -183,3 +196,51 @@ async def test_turn_ends_and_is_paid_for_once_behind_a_long_cut(
     assert (await observer.verify_ledger()).ok
     events = await threads.list_events(thread_id, after=0, limit=1_000)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_step_of_another_is_not_taken_for_ones_own(
+    wire: Proxy,
+    postgres_url: str,
+    record: DatabaseSessions,
+    observer: DatabaseSessions,
+    tmp_path: Path,
+) -> None:
+    """Whoever was cut off finds events of the numbers that its own would have had."""
+    cut, is_cut = Cut(wire, record, observer), asyncio.Event()
+
+    async def rest(_request: Request) -> AsyncGenerator[Event]:
+        await cut.begin()
+        yield Text(", unheard")
+        is_cut.set()
+        await asyncio.Event().wait()
+
+    async def read() -> None:
+        source = runs.runtime.source(ME, await runs.threads.get(thread_id), after=0)
+        async with aclosing(follow(source)) as events:
+            async for event in events:
+                heard[event["seq"]] = event["event"]
+
+    heard: dict[int, str] = {}
+    async with AsyncExitStack() as stack:
+        runs, _ = await running(stack, record, tmp_path / "a", Bad(rest))
+        others, _ = await running(stack, observer, tmp_path / "b", Bad(rest))
+        engine = await runs.new("bad")
+        thread_id = engine.thread.id
+        reading = asyncio.ensure_future(read())
+        stack.callback(reading.cancel)
+        await engine.ask(SendMessage(prompt="hello"))
+        await is_cut.wait()
+        with psycopg.connect(postgres_url) as lapse:
+            lapse.execute("UPDATE threads SET lease_until_us = 0")
+        taken = await others.runtime.engine(ME, thread_id)
+        await taken.ask(Change(edit=update({"title": "taken over"})))
+        cut.end()
+        await engine.wait_for_turn()
+        with pytest.raises(HeldElsewhere):
+            await runs.runtime.engine(ME, thread_id)
+        async with asyncio.timeout(STALL_S):
+            while "thread.updated" not in heard.values():
+                await asyncio.sleep(PAUSE_S)
+    events = await ThreadService(observer.runner).list_events(thread_id, after=0, limit=1_000)
+    assert heard == {event.seq: event.kind for event in events}
+    assert await journal(observer, thread_id) == [user("hello"), assistant("so far")]
