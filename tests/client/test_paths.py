@@ -24,10 +24,6 @@ FOR_OTHER_CLIENTS = {
     ("GET", "/v1/threads/summary"),
     *((method, "/v1/threads/{thread_id}/goal") for method in ("GET", "PUT", "DELETE")),
     *(("POST", f"/v1/threads/{{thread_id}}/goal/{step}") for step in ("block", "complete")),
-    ("PATCH", "/v1/threads/{thread_id}"),
-    ("POST", "/v1/threads/{thread_id}/resume"),
-    ("POST", "/v1/threads/{thread_id}/retry"),
-    ("POST", "/v1/threads/{thread_id}/turns/{turn_id}/tool-calls/{call_id}/result"),
 }
 """What the command line has no use for."""
 
@@ -57,6 +53,8 @@ def test_what_is_sent_twice_is_safe_to_be_done_twice() -> None:
         paths.FORK_THREAD,
         paths.UNDO_TURNS,
         paths.COMPACT_THREAD,
+        paths.RESOLVE_TOOL_CALL,
+        paths.RETRY_TURN,
         paths.RESUME_SESSION,
     }
 

@@ -90,6 +90,14 @@ RESOLVE_HOLD: Final = Route("POST", "/v1/holds/{call_id}/resolve", repeatable=Fa
 CREATE_THREAD: Final = Route("POST", "/v1/threads", repeatable=False)
 LIST_THREADS: Final = Route("GET", "/v1/threads")
 GET_THREAD: Final = Route("GET", "/v1/threads/{thread_id}")
+CHANGE_THREAD: Final = Route("PATCH", "/v1/threads/{thread_id}")
+LOAD_THREAD: Final = Route("POST", "/v1/threads/{thread_id}/resume")
+RESOLVE_TOOL_CALL: Final = Route(
+    "POST",
+    "/v1/threads/{thread_id}/turns/{turn_id}/tool-calls/{call_id}/result",
+    repeatable=False,
+)
+RETRY_TURN: Final = Route("POST", "/v1/threads/{thread_id}/retry", repeatable=False)
 START_TURN: Final = Route("POST", "/v1/threads/{thread_id}/turns", repeatable=False)
 STEER_TURN: Final = Route("POST", "/v1/threads/{thread_id}/turns/{turn_id}/steer", repeatable=False)
 INTERRUPT_TURN: Final = Route(
