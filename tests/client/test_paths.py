@@ -20,7 +20,10 @@ BESIDE_THE_RECORD = {"approvals", "chat", "feedback", "models", "traces"}
 """What the service has beside the record, and its client does not speak of."""
 WRITTEN_ELSEWHERE = {("GET", "/v1/usage/export")}  # a table for people, not for programs
 FOR_OTHER_CLIENTS = {
+    ("GET", "/v1/runtime/info"),
     ("GET", "/v1/sessions/summary"),
+    ("POST", "/v1/stream"),
+    ("POST", "/v1/threads/{thread_id}/patch-undo"),
     ("GET", "/v1/threads/summary"),
     *((method, "/v1/threads/{thread_id}/goal") for method in ("GET", "PUT", "DELETE")),
     *(("POST", f"/v1/threads/{{thread_id}}/goal/{step}") for step in ("block", "complete")),
