@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 import hansard
 from hansard.compose import open_database
+from hansard.service.threads import ThreadService
 from tests.faults.harness import Load, run
 from tests.faults.history import History
 from tests.faults.served import Service
+from tests.faults.test_killed_chat import ready
+from tests.faults.test_killed_threads import check, until_told, watch
 from tests.postgres import PostgresCluster
 
 pytestmark = pytest.mark.faults
@@ -46,6 +52,34 @@ async def test_service_on_sqlite_waits_for_room(sqlite_url: str, tmp_path: Path)
             open_database(sqlite_url) as observer,
         ):
             await run(Load(seed=8), [record], observer, fill)
+
+
+async def test_turn_of_a_thread_waits_for_room(sqlite_url: str, tmp_path: Path) -> None:
+    """While an agent speaks nothing can be written, for less time than its lease has."""
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    script = tmp_path / "script"
+    script.write_text(json.dumps({"text": "one two three " * 20, "pause_s": 0.05}))
+    environment = {"HANSARD_SCRIPT": str(script), "HANSARD_LEASE_S": "60"}
+    seen: list[dict[str, Any]] = []
+    async with AsyncExitStack() as stack:
+        service = stack.enter_context(Service(sqlite_url, tmp_path, environment))
+        await ready(service)
+        record = await stack.enter_async_context(open_database(sqlite_url))
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        api = await stack.enter_async_context(httpx.AsyncClient(base_url=service.url))
+        name = (await api.post("/v1/threads", json={})).json()["id"]
+        watching = group.create_task(watch(service.url, name, seen.append))
+        await api.post(f"/v1/threads/{name}/turns", json={"prompt": "count"}, timeout=60)
+        await until_told(seen, "item.delta")
+        _limit(service, max(file.stat().st_size for file in path.parent.glob(f"{path.name}*")))
+        while (await api.post("/v1/threads", json={}, timeout=60)).is_success:
+            pass
+        _limit(service, resource.RLIM_INFINITY)
+        await until_told(seen, "turn.completed")
+        watching.cancel()
+        await check(record, name, seen)
+        (turn,) = await ThreadService(record.runner).list_turns(name)
+        assert turn.status == "completed"
 
 
 async def test_postgres_waits_for_room() -> None:
