@@ -58,6 +58,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "invalid_mode": 400,
     "invalid_posture": 400,
     "invalid_replay_limit": 400,
+    "invalid_session_id": 400,
     "invalid_thread_id": 400,
     "invalid_tools": 400,
     "invalid_window": 400,

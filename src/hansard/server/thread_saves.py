@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Raw, Struct
 
-from hansard.core.errors import InvalidInput, Unavailable
+from hansard.core.errors import HansardError, InvalidInput, Unavailable
 from hansard.core.ids import check_id, check_strict_id
 from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
 from hansard.core.shapes import Time
@@ -148,8 +148,7 @@ async def save_thread(call: Call[SaveThreadQuery, SaveThreadBody]) -> Reply:
     body, query = call.body, call.query
     if query.wait not in {None, "turn"} or not 0 <= query.timeout_ms <= WAIT_MAX_MS:
         raise InvalidInput("wait must be turn, for a minute at most", code="invalid_query")
-    if body.session_id is not None:
-        check_strict_id(body.session_id, "session_id")
+    _check_session_id(body.session_id)
     try:
         saved = await saves.save(
             runtime_of(call),
@@ -186,6 +185,19 @@ async def save_thread(call: Call[SaveThreadQuery, SaveThreadBody]) -> Reply:
     return Reply(to_json(answer), headers=(etag(session.version),))
 
 
+def _check_session_id(session_id: str | None) -> None:
+    """Check that a session can have that id.
+
+    Raises:
+        InvalidInput: ``invalid_session_id``.
+    """
+    try:
+        if session_id is not None:
+            check_strict_id(session_id, "session_id")
+    except InvalidInput as exc:
+        raise InvalidInput(exc.message, code="invalid_session_id", field="session_id") from exc
+
+
 async def resume_session(call: Call[NoQuery, ResumeBody]) -> Reply:
     """Make a thread that goes on where a session stands."""
     check_id(call.session_id, "session_id")
@@ -213,17 +225,23 @@ async def undo_turns(call: Call[NoQuery, UndoBody]) -> Reply:
 
 
 async def retry_turn(call: Call[NoQuery, RetryBody]) -> Reply:
-    """Make a thread without the last turns of this one, and ask again."""
-    body, runtime = call.body, runtime_of(call)
+    """Make a thread without the last turns of this one, and ask again.
+
+    Nothing is left of it if its turn cannot begin.
+    """
+    body, actor = call.body, call.record.actor
     if body.prompt is not None:
         check_prompt(body.prompt, SYSTEM_PROMPT_LENGTH_MAX)
     thread, asked = await threads_of(call).undo(call.params["thread_id"], body.depth)
     prompt = body.prompt if body.prompt is not None else asked
-    if prompt is None:
-        raise InvalidInput("there is nothing to ask again; send a prompt", code="blank_prompt")
-    engine = await runtime.engine(call.record.actor, thread.id)
-    asking = SendMessage(prompt=prompt, key_id=call.record.actor.key_id)
-    turn_id = await engine.ask(asking)
+    try:
+        if prompt is None:
+            raise InvalidInput("there is nothing to ask again; send a prompt", code="blank_prompt")
+        engine = await runtime_of(call).engine(actor, thread.id)
+        turn_id = await engine.ask(SendMessage(prompt=prompt, key_id=actor.key_id))
+    except HansardError:
+        await threads_of(call).discard(thread.id)
+        raise
     return Reply(to_json(await begun(call, engine, turn_id)))
 
 

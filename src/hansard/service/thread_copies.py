@@ -129,6 +129,14 @@ class ThreadCopies(ThreadSaves):
 
         return await self.runner.write(copy, key=(self.actor.tenant_id, thread_id))
 
+    async def discard(self, thread_id: str) -> None:
+        """Remove a thread that was made for a turn which could not begin."""
+        now_us = self.clock()
+        await self.write_session(
+            thread_id,
+            lambda tx: sessions.delete(tx, sessions.lock(tx, self.actor, thread_id), now_us),
+        )
+
     def _fork(self, tx: Tx, source: Thread, count: int | None) -> Thread:
         journal = self._journal(
             agent=source.agent,
