@@ -106,6 +106,7 @@ class Feed:
         """Note that an engine of this process writes from here on."""
         self.is_local = True
         self._skip_to(last)
+        self._tell()
 
     def end(self) -> None:
         """Note that anybody may write from here on."""
@@ -183,7 +184,6 @@ class Feed:
         if last > self.last:
             self._forget_tail()
             self.last = last
-            self._wake_all()
 
     def _forget_tail(self) -> None:
         self._tail.clear()
@@ -203,20 +203,20 @@ class Feed:
 
     def _hint(self) -> None:
         self._is_hinted = True
-        self._wake_all()
+        self._tell()
 
     def _tell(self) -> None:
         """Wake all readers, now or when they have rested."""
         loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            return
         if loop.time() >= self._tell_at_s:
             self._wake_all()
-        elif self._timer is None:
+        else:
             self._timer = loop.call_at(self._tell_at_s, self._wake_all)
 
     def _wake_all(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = None
         rest_s = min(REST_S * len(self._readers), REST_MAX_S)
         self._tell_at_s = asyncio.get_running_loop().time() + rest_s
         for wake in self._readers:
