@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 import time
 from collections.abc import AsyncGenerator
 from types import TracebackType
@@ -22,7 +23,7 @@ from hansard.runtime.agents.accounts import TurnAccount
 from hansard.runtime.agents.protocol import CallDone, CallPlan, Event, MessageDone, Request, Text
 from hansard.server.app import create_app
 from hansard.server.serve import DrainingServer
-from hansard.settings import LimitSettings, ServerSettings, Settings
+from hansard.settings import ChatSettings, ServerSettings, Settings
 
 
 class Clock:
@@ -70,9 +71,12 @@ class Clock:
 def main() -> None:
     """Serve a database on a port, until a signal."""
     url, port = sys.argv[1], int(sys.argv[2])
-    settings = Settings(server=ServerSettings(port=port, log_level="error"), limits=LimitSettings())
-    app = create_app(open_database(url), settings, agent=Clock())
-    DrainingServer(app, settings, notice_s=0.0).run()
+    with tempfile.TemporaryDirectory() as spool:
+        settings = Settings(
+            server=ServerSettings(port=port, log_level="error"), chat=ChatSettings(spool=spool)
+        )
+        app = create_app(open_database(url), settings, agent=Clock())
+        DrainingServer(app, settings, notice_s=0.0).run()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ A reader knows from the text how old it is: delays are from the agent's word to 
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -30,7 +31,8 @@ READERS = 64
 READER_MAX_US = 15
 THREADS = 200
 PAUSE_S = 0.05  # between two pieces of one of many threads
-START_S = 10.0  # in which all their turns begin, before the first piece
+START_S = 8.0  # in which all their turns begin, before the first piece
+STARTERS = 8
 DELAY_MAX_MS = 250
 FAST_PAUSE_S = 0.005  # between two pieces of a thread alone
 HISTORY = 1_000
@@ -109,16 +111,16 @@ async def _many_threads(bench: Bench, server: Server, engine: str) -> Row:
         thread_ids = await _make_threads(asker, THREADS)
         async with reading(server.port, thread_ids) as readers:
             at_s = time.monotonic() + START_S
-            for number, thread_id in enumerate(thread_ids):
-                own_s = at_s + number * PAUSE_S / THREADS  # nobody speaks in time with others
-                await asker.start_turn(thread_id, round(seconds / PAUSE_S), PAUSE_S, own_s)
+            pieces = round(seconds / PAUSE_S)
+            shares = [thread_ids[first::STARTERS] for first in range(STARTERS)]
+            await asyncio.gather(*(_start(server, share, pieces, at_s) for share in shares))
             await asyncio.sleep(at_s - time.monotonic())
             before_s = server.cpu_seconds()
             await _ends(readers)
             cores = (server.cpu_seconds() - before_s) / (time.monotonic() - at_s)
     delays_s = [delay_s for reader in readers for delay_s in reader.delays_s]
     events, lost = (sum(getattr(reader, name) for reader in readers) for name in ("events", "lost"))
-    lost += round(seconds / PAUSE_S) * THREADS - len(delays_s)
+    lost += pieces * THREADS - len(delays_s)
     late_ms = 1e3 * _p99(delays_s)
     return Row(
         f"{THREADS} threads at once, {1 / PAUSE_S:.0f} tokens a second each, {engine}: from the "
@@ -129,6 +131,14 @@ async def _many_threads(bench: Bench, server: Server, engine: str) -> Row:
         f"median {1e3 * median(delays_s):.0f} ms; {events / seconds:,.0f} events a second; "
         f"{cores:.2f} cores",
     )
+
+
+async def _start(server: Server, thread_ids: Sequence[str], pieces: int, at_s: float) -> None:
+    """Begin turns that all speak from one moment on, though not in time with each other."""
+    async with Asker(server.port) as asker:
+        for thread_id in thread_ids:
+            own_s = at_s + random.uniform(0, PAUSE_S)
+            await asker.start_turn(thread_id, pieces, PAUSE_S, own_s)
 
 
 async def _idle_threads(bench: Bench, server: Server) -> Row:
