@@ -10,6 +10,7 @@ import pytest
 from hansard import Conflict, NotFound
 from hansard.compose import open_database
 from hansard.core.actors import Actor
+from hansard.core.errors import Corrupt
 from hansard.core.threads import NewEvent, Thread, ThreadQuery, ThreadStep, TurnEnd
 from hansard.core.usage import NewUsage
 from hansard.service.sessions import DatabaseSessions
@@ -294,3 +295,19 @@ async def test_threads_are_listed_page_by_page(threads: ThreadService, clock: Cl
     assert listed == made[::-1]
     found = await threads.list(ThreadQuery(search=made[2][10:].lower()))
     assert [thread.id for thread in found.items] == [made[2]]
+
+
+@pytest.mark.parametrize("damage", [{"settings": '{"mode":1}', "goal": None}, {"goal": "{"}])
+async def test_thread_that_cannot_be_read_keeps_no_other_out_of_a_list(
+    threads: ThreadService, damage: dict[str, str | None]
+) -> None:
+    made = [(await threads.create("airline", title=title)).id for title in ("one", "two")]
+    fields = {"archived": False, "session_id": None, "context": None, "settings": "{}", **damage}
+    key = {"tenant_id": threads.actor.tenant_id, "thread_id": made[0]}
+    await threads.runner.write(lambda tx: tx.run("thread_change", **key, **fields))
+    listed = (await threads.list(ThreadQuery())).items
+    assert {thread.id for thread in listed} == set(made)
+    assert {thread.title for thread in listed} == {"one", "two"}
+    with pytest.raises(Corrupt):
+        await threads.get(made[0])
+    assert (await threads.get(made[1])).title == "two"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hansard.core.actors import Actor
+from hansard.core.errors import Corrupt
 from hansard.core.goals import read_goal, write_goal
 from hansard.core.sessions import NewSession
 from hansard.core.thread_settings import ThreadSettings, read_settings, write_settings
@@ -94,7 +95,7 @@ def list_page(
     rows = tx.rows(
         "thread_list", options, tenant_id=actor.tenant_id, limit=query.limit + 1, **chosen
     )
-    return list(map(_thread, rows))
+    return list(map(_listed, rows))
 
 
 def change(tx: Tx, thread: Thread, tenant_id: str) -> None:
@@ -223,6 +224,14 @@ def _lease(holder: str | None, url: str | None, fence: int, until_us: int) -> Le
     if holder is None:
         return None
     return Lease(holder=holder, url=url, fence=fence, until_us=until_us)
+
+
+def _listed(row: Row) -> Thread:
+    """A thread of a list; one whose settings cannot be read does not keep the others out."""
+    try:
+        return _thread(row)
+    except Corrupt:  # told to whoever asks for that thread
+        return _thread((*row[:16], "{}", None, *row[18:]))
 
 
 def _thread(row: Row) -> Thread:

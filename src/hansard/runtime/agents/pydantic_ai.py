@@ -136,7 +136,7 @@ class PydanticAgent:
             instructions=read_instructions(body["messages"]) or None,
             model=MeteredModel(self._model, account),
             model_settings=_settings(body),
-            metadata=told_settings(request.settings),
+            metadata=None if request.desk is None else told_settings(request.settings),
             toolsets=client_tools(request.settings),
             capabilities=[ReinjectSystemPrompt(), Containing(), *desk_capabilities(request.desk)],
         )
