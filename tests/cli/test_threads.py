@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hansard.client.threads import RemoteThreads
 from hansard.compose import open_database
 from hansard.server.app import create_app
 from hansard.settings import ChatSettings
@@ -19,6 +23,7 @@ BOOK = {"name": "book", "arguments": {"seat": "1A"}, "result": "booked", "approv
 SCRIPT = f"""\
 one
 {json.dumps({"text": "two", "tools": [BOOK]})}
+unheard
 {json.dumps({"text": "a slow answer", "pause_s": 3600})}
 """
 
@@ -78,6 +83,35 @@ def test_denied_tool_is_not_called(server: Shell) -> None:
     assert "two" in said.stdout
     messages = server("show", "kept", "--json").json()["messages"]
     assert "not allowed" in str(messages)
+
+
+def test_interrupt_ends_the_turn_and_not_the_conversation(server: Shell) -> None:
+    thread_id = server("thread", "create").stdout.strip()
+
+    async def interrupt_slow_turn() -> None:
+        async with RemoteThreads(server.url) as threads:
+            async for event in threads.follow(thread_id):
+                if event["event"] == "item.delta" and event["payload"]["delta"] == "a":
+                    signal.raise_signal(signal.SIGINT)
+                    return
+
+    watcher = threading.Thread(target=asyncio.run, args=[interrupt_slow_turn()])
+    watcher.start()
+    said = server("chat", "--thread", thread_id, given="hi\nbook\ny\nslowly\n/save kept\n")
+    watcher.join()
+    assert "interrupted" in said.stderr
+    assert "saved as kept" in said.stderr
+    assert server("show", "kept", "--json").json()["messages"][-1]["message"]["content"] == "a"
+
+
+def test_answers_alone_go_to_the_output_of_a_pipe(server: Shell) -> None:
+    assert server("chat", given="hi\n").stdout == "one\n"
+
+
+def test_server_that_is_gone_is_told(server: Shell) -> None:
+    gone = {"HANSARD_DATABASE": "http://127.0.0.1:9", "HANSARD_RETRY_DEADLINE_S": "0"}
+    refused = server("chat", code=1, given="hi\n", **gone)
+    assert "127.0.0.1" in refused.stderr
 
 
 def test_end_of_the_input_ends_the_conversation(server: Shell) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +15,7 @@ from hansard.cli import texts
 from hansard.cli.errors import RecordCommand
 from hansard.cli.options import takes_settings
 from hansard.cli.threads import act, in_workspace, print_event, print_turn, takes_manner
-from hansard.core.errors import HansardError
+from hansard.core.errors import Conflict, HansardError
 from hansard.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ def chat(given: Settings, *, thread_id: str | None, **fields: str | None) -> Non
 
     /save keeps the conversation as a session, /undo takes the last turn back, /fork goes on in a
     copy, /compact sums up what was said, /quit ends. Tools that need it are asked for in line.
+    Ctrl-C ends the agent's turn, and between turns the conversation.
     The options beside --thread are for a new one.
     """
 
@@ -49,11 +54,37 @@ def chat(given: Settings, *, thread_id: str | None, **fields: str | None) -> Non
 
 
 async def _say(threads: RemoteThreads, thread_id: str, line: str) -> None:
+    """Take a turn; Ctrl-C ends it, and not the conversation."""
+    stopped = asyncio.Event()
     try:
-        begun = await threads.send(thread_id, line)
-        await print_turn(threads, thread_id, begun, write=print_event, ask=_ask)
-    except HansardError as error:
-        click.echo(texts.printable(error.message), err=True)
+        with _on_interrupt(stopped.set):
+            begun = await threads.send(thread_id, line)
+            async with asyncio.TaskGroup() as group:
+                stopping = group.create_task(_stop(threads, begun, stopped))
+                await print_turn(threads, thread_id, begun, write=print_event, ask=_ask)
+                stopping.cancel()
+    except* HansardError as errors:
+        for error in errors.exceptions:
+            assert isinstance(error, HansardError)
+            click.echo(texts.printable(error.message), err=True)
+
+
+async def _stop(threads: RemoteThreads, begun: dict[str, Any], stopped: asyncio.Event) -> None:
+    """End a turn once that is wanted; that it is over already is no matter."""
+    await stopped.wait()
+    with suppress(Conflict):
+        await threads.interrupt(begun["thread"]["id"], begun["turn"]["id"])
+
+
+@contextmanager
+def _on_interrupt(act: Callable[[], None]) -> Iterator[None]:
+    """Do something on Ctrl-C, in place of what ends the program."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, act)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 async def _ask(threads: RemoteThreads, event: dict[str, Any]) -> None:
@@ -102,11 +133,12 @@ async def _obey(threads: RemoteThreads, thread_id: str, line: str) -> str:
 
 
 async def _read(prompt: str = "> ") -> str | None:
-    """Read a line; None at the end of the input."""
+    """Read a line; None at the end of the input. Only a person is shown what to say."""
+    shown = prompt if sys.stdin.isatty() else ""
 
     def read() -> str | None:
         try:
-            return input(prompt)
+            return input(shown)
         except EOFError:
             return None
 
