@@ -95,14 +95,14 @@ def answered(
     calls gave that no message tells of.
     """
     told = {each.get("tool_call_id") for each in (*said, *rest) if each.get("role") == "tool"}
-    whole: list[dict[str, Any]] = []
-    for place, message in enumerate((*said, *rest), -len(said)):
-        if place >= 0:
-            whole.append(dict(message))
-        for call_id in _calls_of(message):
-            if call_id not in told:
-                told.add(call_id)
-                whole.append(_result(call_id, reason, results or {}))
+
+    def missing(message: Body) -> list[dict[str, Any]]:
+        calls = [call_id for call_id in _calls_of(message) if call_id not in told]
+        return [_result(call_id, reason, results or {}) for call_id in dict.fromkeys(calls)]
+
+    whole = [result for message in said for result in missing(message)]
+    for message in rest:
+        whole += [message, *missing(message)]
     return whole
 
 
@@ -111,6 +111,8 @@ def with_answers(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
     Turns of threads record results for all calls; histories from elsewhere may lack some.
     """
+    if not any("tool_calls" in each or "is_error" in each for each in messages):
+        return list(messages)  # most histories, and however long
     whole = answered((), messages, "interrupted")
     return [
         {name: value for name, value in each.items() if name != "is_error"}
