@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -94,7 +95,7 @@ async def read_all(reader: LogReader) -> list[int]:
 
 
 async def test_readers_share_what_is_encoded_once() -> None:
-    feed = Feed(KEY, 0)
+    feed = Feed(KEY, 0, Counter())
     feed.begin(0)
     with feed.heard(lambda: None, Bulletin()), feed.heard(asyncio.Event().set, Bulletin()):
         feed.publish(events(1, 3))
@@ -108,7 +109,7 @@ async def test_readers_share_what_is_encoded_once() -> None:
 
 
 async def test_nothing_is_kept_while_nobody_reads() -> None:
-    feed = Feed(KEY, 0)
+    feed = Feed(KEY, 0, Counter())
     feed.publish(events(1, 3))
     assert (feed.last, feed.since(0)) == (3, None)
     with feed.heard(lambda: None, Bulletin()):
@@ -123,7 +124,7 @@ async def test_tail_is_bounded(monkeypatch: pytest.MonkeyPatch, bound: str) -> N
     (event,) = events(11, 11)
     frame = feeds.write_frame(KEY[1], event, 10)
     monkeypatch.setattr(feeds, bound, 4 if bound == "TAIL_MAX" else 4 * len(frame))
-    feed = Feed(KEY, 10)
+    feed = Feed(KEY, 10, Counter())
     with feed.heard(lambda: None, Bulletin()):
         feed.publish(events(11, 15))
         feed.publish(events(16, 30))
@@ -134,7 +135,7 @@ async def test_tail_is_bounded(monkeypatch: pytest.MonkeyPatch, bound: str) -> N
 async def test_many_readers_are_woken_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "REST_S", 3_600.0)
     monkeypatch.setattr(feeds, "REST_MAX_S", 0.01)
-    feed = Feed(KEY, 0)
+    feed = Feed(KEY, 0, Counter())
     told: asyncio.Queue[int] = asyncio.Queue()
     with feed.heard(lambda: told.put_nowait(feed.last), Bulletin()):
         for last in range(1, 5):

@@ -81,6 +81,11 @@ class TurnDesk:
         self._steered: list[str] = []
         self._is_closed = False
 
+    @property
+    def kinds(self) -> list[str]:
+        """Of what nobody has answered yet."""
+        return [wait.kind for wait in self._waits.values()]
+
     async def approve(self, call: ToolCalled) -> Approval:
         """Ask whether a tool may be called, if the settings do not say it."""
         if self._settings.allows_all:

@@ -11,7 +11,7 @@ but its place. The more readers there are, the more events each of them gets at 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -77,15 +77,19 @@ def write_frame(thread_id: str, event: ThreadEvent, previous_seq: int) -> bytes:
 class Feed:
     """The end of one thread's log.
 
+    Args:
+        written: Counts what is written here, by kind.
+
     Attributes:
         is_local: Whether an engine of this process writes the log.
         last: Number of the last event that is known here.
     """
 
-    def __init__(self, key: Key, last: int) -> None:
+    def __init__(self, key: Key, last: int, written: Counter[str]) -> None:
         self.is_local = False
         self.last = last
         self._key = key
+        self._written = written
         self._readers: set[Wake] = set()
         self._hear_no_more: Callable[[], None]
         self._tail: deque[bytes] = deque()
@@ -96,6 +100,11 @@ class Feed:
         self._look_at_s = 0.0
         self._tell_at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def readers(self) -> int:
+        """How many read here."""
+        return len(self._readers)
 
     @property
     def is_used(self) -> bool:
@@ -118,6 +127,8 @@ class Feed:
         fresh = [event for event in events if event.seq > self.last]
         if not fresh:
             return
+        if self.is_local:
+            self._written.update([event.kind for event in fresh])
         if not self._readers:
             self.last = fresh[-1].seq
             return
@@ -224,16 +235,26 @@ class Feed:
 
 
 class Feeds:
-    """The feeds of a process; one that nobody reads or writes is forgotten."""
+    """The feeds of a process; one that nobody reads or writes is forgotten.
+
+    Attributes:
+        written: Events that engines of this process wrote, by kind.
+    """
 
     def __init__(self) -> None:
         self._feeds: dict[Key, Feed] = {}
+        self.written: Counter[str] = Counter()
+
+    @property
+    def readers(self) -> int:
+        """How many follow a thread here."""
+        return sum([feed.readers for feed in self._feeds.values()])
 
     def open(self, key: Key, last: int) -> Feed:
         """Return the feed of a thread, whose last event is known to be there."""
         feed = self._feeds.get(key)
         if feed is None:
-            feed = self._feeds[key] = Feed(key, last)
+            feed = self._feeds[key] = Feed(key, last, self.written)
         return feed
 
     def leave(self, key: Key) -> None:

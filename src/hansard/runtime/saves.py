@@ -64,6 +64,7 @@ async def save(
                 await engine.wait_for_turn()
         await stack.enter_async_context(engine.saving)
         snapshot = await engine.ask(GetSessionSnapshot())
+        runtime.counts["snapshots"] += 1
         if not snapshot.messages and not allow_empty:
             raise InvalidInput("the thread has no messages to save", code="empty_thread")
         thread, turn = snapshot.thread, snapshot.turn

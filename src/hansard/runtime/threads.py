@@ -10,6 +10,7 @@ Engines that nobody asks are let go, the least recently used first, never one wi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from functools import partial
@@ -34,6 +35,7 @@ from hansard.runtime.leases import HeldElsewhere, Leases
 from hansard.runtime.operations import Shutdown, SyncSession
 from hansard.runtime.recovery import read_turn, recover
 from hansard.runtime.stops import draining
+from hansard.runtime.thread_turns import RunningTurn
 from hansard.runtime.turn_plans import TurnParts
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import ThreadService
@@ -78,6 +80,7 @@ class Runtime:
         self._engines_max = engines_max
         self._drain_s = drain_s
         self._is_draining = False
+        self.counts = Counter(snapshots=0, leases_lost=0)
         self._engines: dict[Key, Engine] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._loading: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
@@ -116,6 +119,12 @@ class Runtime:
     def engines(self) -> int:
         """How many are loaded."""
         return len(self._engines)
+
+    @property
+    def turns(self) -> list[RunningTurn]:
+        """Those that run here."""
+        engines = self._engines.values()
+        return [engine.turn for engine in engines if engine.turn is not None]
 
     def threads(self, actor: Actor) -> ThreadService:
         """The threads of the record, on behalf of somebody."""
@@ -264,6 +273,7 @@ class Runtime:
         for key, engine in engines.items():
             engine.lease_until_s = until_s.get(key, engine.lease_until_s)
             if not engine.holds_lease() and self._engines.get(key) is engine:
+                self.counts["leases_lost"] += 1
                 self._let_go(key)
 
     async def _find_lost(self) -> None:

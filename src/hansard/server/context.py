@@ -64,6 +64,7 @@ class Context:
             record.runner,
             lambda: self.streams.count,
             lambda: self.chat,
+            lambda: self.runtime,
             by_tenant=settings.telemetry.metrics_tenant_label,
         )
         self.chat: Chat | None = None

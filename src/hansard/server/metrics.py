@@ -23,10 +23,12 @@ from prometheus_client.registry import Collector
 
 from hansard.core.names import OTHER
 from hansard.runtime.chat import Chat
+from hansard.runtime.threads import Runtime
 from hansard.server.budget_metrics import BudgetMetrics
 from hansard.server.chat_metrics import ChatMetrics
 from hansard.server.histograms import Durations
 from hansard.server.retention_metrics import RetentionMetrics
+from hansard.server.thread_metrics import collect_threads
 from hansard.server.usage_metrics import collect_usage
 from hansard.service.runner import Runner
 
@@ -52,6 +54,7 @@ class Metrics(Collector):
         runner: Where the store is.
         streams: Gives the number of open streams.
         chat: Gives the chat, if there is one.
+        runtime: Gives the threads, likewise.
         by_tenant: Tell tenants apart, where tokens and money are counted.
 
     Attributes:
@@ -65,12 +68,14 @@ class Metrics(Collector):
         runner: Runner,
         streams: Callable[[], int],
         chat: Callable[[], Chat | None],
+        runtime: Callable[[], Runtime | None],
         *,
         by_tenant: bool = False,
     ) -> None:
         self._runner = runner
         self._streams = streams
         self._chat = chat
+        self._runtime = runtime
         self._answers: dict[tuple[str, str, int], int] = {}
         self._durations: dict[tuple[str, str], Durations] = {}
         self._by_tenant = by_tenant
@@ -119,6 +124,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("hansard_streams", "Event streams open.", value=self._streams())
         yield from self.chats.collect()
         yield from _chat_gauges(self._chat())
+        yield from collect_threads(self._runtime())
         yield from self.budgets.collect()
         yield from self.retention.collect()
         yield from self._of_store()
