@@ -109,23 +109,29 @@ async def test_history_is_read_anew_while_no_turn_runs(
     assert snapshot.messages == [user("one"), assistant("first"), user("two")]
 
 
+@pytest.mark.parametrize("damage", ["UPDATE messages SET body = '{'", "DELETE FROM messages"])
 async def test_engine_of_a_history_that_cannot_be_read_is_not_loaded(
-    stack: AsyncExitStack, record: DatabaseSessions, record_url: str, tmp_path: Path
+    stack: AsyncExitStack,
+    record: DatabaseSessions,
+    record_url: str,
+    tmp_path: Path,
+    damage: str,
 ) -> None:
     runs = await running(stack, record, tmp_path)
     engine = await runs.new()
     await runs.send(engine, "one")
     await engine.ask(Shutdown())
     place = Place(kind="", url="", database_url=record_url)
-    place.execute("UPDATE messages SET body = '{' WHERE seq = 1")
+    place.execute(f"{damage} WHERE seq = 1")
     thread_id = engine.thread.id
     for _ in range(2):
         with pytest.raises(Corrupt) as caught:
             await save(runs.runtime, ME, thread_id, "s")
         assert caught.value.code == "session_corrupt"
     assert not await record.exists("s")
-    place.execute("""UPDATE messages SET body = '{"role":"assistant"}' WHERE seq = 1""")
-    assert (await runs.runtime.engine(ME, thread_id)).thread.message_count == 2
+    place.execute("DELETE FROM messages")
+    place.execute("UPDATE sessions SET message_count = 0")
+    assert (await runs.runtime.engine(ME, thread_id)).thread.message_count == 0
 
 
 async def test_saves_of_one_thread_at_once_make_one_session(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hansard.core.errors import Corrupt, NotFound
+from hansard.core.errors import Corrupt
 from hansard.core.threads import Thread
 from hansard.offload import THREAD_BYTES, beside
 from hansard.service.sessions import DatabaseSessions
@@ -26,9 +26,9 @@ async def read_journal(record: DatabaseSessions, thread: Thread) -> list[Body]:
     Raises:
         Corrupt: ``session_corrupt``.
     """
-    _, texts = await record.read_history(thread.id)
-    if len(texts) < thread.message_count:
-        raise NotFound("the journal is shorter than it was", code="changed_meanwhile")
+    journal, texts = await record.read_history(thread.id)
+    if len(texts) != journal.message_count:
+        raise Corrupt("a stored message is missing", code="session_corrupt")
     size_bytes = sum(map(len, texts))
     return await beside(size_bytes > THREAD_BYTES, partial(_parse, texts))
 
