@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hansard.server.edge import Edge
 from hansard.settings import ChatSettings
 from tests.samples import assistant, dialogue, user
 from tests.server.applications import application, client_of
@@ -23,10 +24,16 @@ async def make(api: Api, session_id: str, **fields: Any) -> None:
 
 
 @pytest.fixture
-async def talks(record_url: str, tmp_path: Path) -> AsyncIterator[Api]:
+async def app_with_threads(record_url: str, tmp_path: Path) -> AsyncIterator[Edge]:
     """A server where an echo lives in threads."""
     chat = ChatSettings(script="echo", spool=str(tmp_path / "spool"))
-    async with application(record_url, chat=chat) as app, client_of(app) as api:
+    async with application(record_url, chat=chat) as app:
+        yield app
+
+
+@pytest.fixture
+async def talks(app_with_threads: Edge) -> AsyncIterator[Api]:
+    async with client_of(app_with_threads) as api:
         yield api
 
 
@@ -214,3 +221,37 @@ async def test_journal_may_be_held_but_neither_changed_nor_removed(talks: Api) -
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "session_is_thread")
     held = await talks.patch(path, json={"legal_hold": True})
     assert held.json()["changes"] == {"legal_hold": True}
+
+
+async def test_journal_that_is_removed_takes_its_thread_along(
+    app_with_threads: Edge, talks: Api
+) -> None:
+    record, held, gone = app_with_threads.context.record, *[await talk(talks, "hi") for _ in "ab"]
+    await talks.patch(f"/v1/sessions/{held}", json={"legal_hold": True})
+    await record.purge(updated_before_us=2**52)
+    assert (await talks.get(f"/v1/threads/{held}")).json()["items"][-1]["text"] == "hi"
+    for path in ("", "/events"):
+        assert (await talks.get(f"/v1/threads/{gone}{path}")).status_code == 404
+    counts = await record.runner.read(
+        lambda tx: [
+            len(tx.rows(query, (), tenant_id="default", thread_id=gone, **bounds))
+            for query, bounds in (
+                ("thread_get", {}),
+                ("thread_turn_list", {"before": 2**53, "limit": 9}),
+                ("thread_event_list", {"after": 0, "limit": 9}),
+            )
+        ]
+    )
+    assert counts == [0, 0, 0]
+
+
+async def test_what_threads_used_is_reported_by_their_journals(talks: Api) -> None:
+    thread_id = await talk(talks, "hi")
+    for group in ("session", "model", "provider", "day"):
+        report = (await talks.get("/v1/usage", params={"group_by": group})).json()
+        (bucket,) = report["buckets"]
+        assert bucket["usage"]["calls"] == 1
+        if group == "session":
+            assert bucket["key"] == {"session": thread_id}
+    refused = await talks.get("/v1/usage", params={"group_by": "thread"})
+    assert (refused.status_code, "session" in refused.text) == (422, True)
