@@ -11,6 +11,7 @@ import pytest
 
 from hansard.server.edge import Edge
 from hansard.settings import ChatSettings
+from tests.places import Place
 from tests.samples import assistant, dialogue, user
 from tests.server.applications import application, client_of
 
@@ -243,6 +244,17 @@ async def test_journal_that_is_removed_takes_its_thread_along(
         ]
     )
     assert counts == [0, 0, 0]
+
+
+async def test_journal_stays_while_a_turn_of_its_thread_runs(
+    app_with_threads: Edge, talks: Api, record_url: str
+) -> None:
+    thread_id, record = await talk(talks, "hi"), app_with_threads.context.record
+    place = Place(kind="", url="", database_url=record_url)
+    for turn_id, status in (("'turn_1'", 200), ("NULL", 404)):
+        place.execute(f"UPDATE threads SET turn_id = {turn_id}")
+        await record.purge(updated_before_us=2**52)
+        assert (await talks.get(f"/v1/sessions/{thread_id}")).status_code == status
 
 
 async def test_what_threads_used_is_reported_by_their_journals(talks: Api) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hansard.core.threads import make_approval_id
 from tests.samples import dialogue
 from tests.server.test_isolation import People, people, send
 from tests.server.thread_routes import NAMES_A_THREAD
@@ -14,9 +15,11 @@ __all__ = ["people"]
 @pytest.mark.parametrize("who", ["bob", "stranger"])
 async def test_thread_of_another_is_not_found(people: People, who: str) -> None:
     thread_id = (await people.alice.post("/v1/threads", json={})).json()["id"]
+    approval_id = make_approval_id(thread_id, 0)
     before, client = people.place.dump(), getattr(people, who)
     for route, case in NAMES_A_THREAD.items():
-        answer = await send(client, route, case, thread_id=thread_id)
+        names = {"thread_id": thread_id, "approval_id": approval_id}
+        answer = await send(client, route, case, **names)
         assert answer.status_code == 404, route
         assert people.place.dump() == before, route
     saved = await client.put("/v1/sessions", json={"thread_id": thread_id})

@@ -35,7 +35,8 @@ SELECT min(tenant_id) FROM (
 ) AS firsts;
 
 -- name: session_list_untouched
--- Sessions that nobody touched since and that are under no legal hold, oldest first.
+-- Sessions that nobody touched since and that are under no legal hold, oldest first; none of a
+-- thread whose turn runs.
 SELECT session_id, message_count, calls FROM sessions AS s
 WHERE tenant_id = :tenant_id AND updated_at_us < :before_us
 AND owner = :owner -- if owner
@@ -43,6 +44,10 @@ AND NOT EXISTS (SELECT 1 FROM legal_holds WHERE tenant_id = :tenant_id)
 AND NOT EXISTS (
     SELECT 1 FROM session_details AS d
     WHERE d.tenant_id = :tenant_id AND d.session_id = s.session_id AND d.legal_hold
+)
+AND NOT EXISTS (
+    SELECT 1 FROM threads AS t
+    WHERE t.tenant_id = :tenant_id AND t.thread_id = s.session_id AND t.turn_id IS NOT NULL
 )
 ORDER BY updated_at_us, session_id
 LIMIT :limit;
@@ -56,6 +61,10 @@ AND NOT EXISTS (SELECT 1 FROM legal_holds WHERE tenant_id = :tenant_id)
 AND NOT EXISTS (
     SELECT 1 FROM session_details AS d
     WHERE d.tenant_id = :tenant_id AND d.session_id = s.session_id AND d.legal_hold
+)
+AND NOT EXISTS (
+    SELECT 1 FROM threads AS t
+    WHERE t.tenant_id = :tenant_id AND t.thread_id = s.session_id AND t.turn_id IS NOT NULL
 );
 
 -- name: trace_count_old
