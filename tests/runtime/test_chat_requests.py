@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from hansard.core.errors import InvalidInput
+from hansard.core.messages import text_of
 from hansard.core.usage import TOKENS_MAX
 from hansard.runtime.agents.chat_requests import (
     IMAGE_TOKENS_BOUND,
     output_limit,
     plan_call,
-    text_of,
     with_output_limit,
     with_usage,
 )

@@ -267,3 +267,33 @@ async def test_what_threads_used_is_reported_by_their_journals(talks: Api) -> No
             assert bucket["key"] == {"session": thread_id}
     refused = await talks.get("/v1/usage", params={"group_by": "thread"})
     assert (refused.status_code, "session" in refused.text) == (422, True)
+
+
+async def test_journal_is_gone_on_with_as_a_thread_of_its_own(talks: Api) -> None:
+    thread_id = await talk(talks, "hi")
+    resumed = (await talks.post(f"/v1/sessions/{thread_id}/resume-thread")).json()["thread_id"]
+    saved = await talks.put("/v1/sessions", json={"thread_id": resumed})
+    assert (saved.status_code, saved.json()["created"]) == (200, True)
+    assert not saved.json()["session_id"].startswith("thr_")
+
+
+async def test_question_in_parts_is_asked_again(talks: Api) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://host/picture.png"}}
+    parts = [{"type": "text", "text": "What is"}, picture, {"type": "text", "text": " this?"}]
+    await make(talks, "s", messages=[{"role": "user", "content": parts}])
+    thread_id = (await talks.post("/v1/sessions/s/resume-thread")).json()["thread_id"]
+    undone = await talks.post(f"/v1/threads/{thread_id}/undo")
+    assert undone.json()["original_user_text"] == "What is this?"
+    asked = await talks.post(f"/v1/threads/{thread_id}/retry")
+    assert (asked.status_code, asked.json()["turn"]["input_summary"]) == (201, "What is this?")
+
+
+@pytest.mark.parametrize(
+    ("search", "code"), [("a\0b", "invalid_json"), ("a" * 257, "invalid_field")]
+)
+@pytest.mark.parametrize("path", ["/v1/threads", "/v1/threads/summary", "/v1/sessions/summary"])
+async def test_text_that_no_title_can_hold_is_not_sought(
+    talks: Api, path: str, search: str, code: str
+) -> None:
+    refused = await talks.get(path, params={"search": search})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, code)

@@ -49,3 +49,12 @@ async def test_journal_is_changed_by_its_thread_alone(people: People) -> None:
         ), url
     assert people.place.dump() == before
     assert (await people.alice.get(path)).is_success
+
+
+async def test_thread_that_an_auditor_saves_stays_its_owners(people: People) -> None:
+    thread_id = (await people.alice.post("/v1/threads", json={})).json()["id"]
+    body = {"thread_id": thread_id, "allow_empty": True}
+    saved = (await people.auditor.put("/v1/sessions", json=body)).json()["session_id"]
+    again = await people.alice.put("/v1/sessions", json=body)
+    assert (again.status_code, again.json()["session_id"]) == (200, saved)
+    assert (await people.alice.get(f"/v1/sessions/{saved}")).json()["owner"] == "alice"

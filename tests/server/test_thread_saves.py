@@ -127,6 +127,11 @@ async def test_refused_save_leaves_the_session_as_it_is(
         "/v1/sessions", json={**body, "session_id": "none"}, headers={"If-Match": "*"}
     )
     assert refusal(missing) == (412, "version_mismatch")
+    gone = await api.put(
+        "/v1/sessions", json={**body, "session_id": "none"}, headers={"If-Match": '"1"'}
+    )
+    assert refusal(gone) == (404, "session_not_found")
+    assert refusal(await put(api, thread_id="")) == (400, "invalid_thread_id")
     place = Place(kind="", url="", database_url=record_url)
     place.execute("UPDATE session_details SET cost_data = '{' WHERE session_id = 's'")
     assert refusal(await put(api, **body)) == (422, "session_corrupt")

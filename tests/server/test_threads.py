@@ -116,7 +116,7 @@ async def test_thread_is_changed_and_archived(api: httpx.AsyncClient) -> None:
     for query in ({"include_archived": True}, {"archived_only": True}):
         (row,) = (await api.get("/v1/threads", params=query)).json()
         assert row["id"] == thread_id
-    for nothing, code in (({}, "nothing_to_change"), ({"model": ""}, "blank_model")):
+    for nothing, code in (({}, "nothing_to_change"), ({"model": " "}, "blank_model")):
         refused = await api.patch(path, json=nothing)
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
     for odd in ({"branch": "main"}, {"archived": 1}):

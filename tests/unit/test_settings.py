@@ -19,7 +19,7 @@ def sample(item: Declared) -> str:
     if item.kind is int:
         assert item.about.least is not None
         return str(int(item.about.least) + 1)
-    if item.name in {"budget_webhook", "cors_origins", "upstream"}:
+    if item.name in {"budget_webhook", "cors_origins", "public_url", "upstream"}:
         return "https://receiver"
     return item.choices[-1] if item.choices else SAMPLES[item.kind]
 
@@ -220,6 +220,7 @@ def test_one_agent_answers_at_most(tmp_path: Path) -> None:
     assert refused(flags=flags, environment={}, folder=tmp_path).details == {"setting": "script"}
 
 
+@pytest.mark.parametrize("name", ["public_url", "upstream"])
 @pytest.mark.parametrize(
     "url",
     [
@@ -229,8 +230,11 @@ def test_one_agent_answers_at_most(tmp_path: Path) -> None:
         "https://u:p@host",
         "http://h/?a=b",
         "http://h:x",
+        "http://[::1",
     ],
 )
-def test_upstream_is_a_url_that_paths_can_follow(tmp_path: Path, url: str) -> None:
-    error = refused(flags={"upstream": url}, environment={}, folder=tmp_path)
-    assert error.details == {"setting": "upstream"}
+def test_server_is_reached_at_a_url_that_paths_can_follow(
+    tmp_path: Path, name: str, url: str
+) -> None:
+    error = refused(flags={name: url}, environment={}, folder=tmp_path)
+    assert error.details == {"setting": name}

@@ -91,6 +91,15 @@ class StoredMessage:
         )
 
 
+def text_of(content: Any) -> str:
+    """Return the text of a message's content, be it one text or a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "".join([text for text in texts if isinstance(text, str)])
+
+
 def check_messages(messages: Sequence[Mapping[str, Any]], clock: Clock) -> list[NewMessage]:
     """Check messages that must have a known role, and give them ids.
 

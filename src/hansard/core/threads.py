@@ -18,6 +18,8 @@ from hansard.core.errors import Conflict, InvalidInput, NotFound
 from hansard.core.goals import Goal
 from hansard.core.ids import NOISE, check_id, make_ulid
 from hansard.core.paging import check_limit
+from hansard.core.sessions import NAME_LENGTH_MAX
+from hansard.core.strict_json import check_optional_text
 from hansard.core.thread_settings import ThreadSettings
 from hansard.core.usage import UsageTotals
 
@@ -252,6 +254,7 @@ class ThreadQuery:
 
     def __post_init__(self) -> None:
         check_limit(self.limit)
+        check_optional_text(self.search, "search", length_max=NAME_LENGTH_MAX)
 
 
 def make_thread_id(now_us: int) -> str:

@@ -56,7 +56,9 @@ async def save(
         InvalidInput: ``no_threads``, or ``empty_thread``.
         TimeoutError: If the turn does not end in time.
     """
-    engine = await runtime.engine(actor, thread_id or await _find_latest(runtime, actor))
+    if thread_id is None:
+        thread_id = await _find_latest(runtime, actor)
+    engine = await runtime.engine(actor, thread_id)
     async with AsyncExitStack() as stack:
         stack.enter_context(engine.kept())
         if wait_s is not None:

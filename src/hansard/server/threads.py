@@ -119,7 +119,7 @@ async def update_thread(call: Call[NoQuery, ThreadChangesBody]) -> Reply:
     for name in ("title", "system_prompt"):
         if fields.get(name) == "":
             fields[name] = None
-    if fields.get("model") == "":
+    if fields.get("model") is not None and not fields["model"].strip():
         raise InvalidInput("model must not be blank", code="blank_model", field="model")
     if fields.get("title") is not None:
         fields["title"] = check_title(fields["title"])

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from hansard.core.actors import Actor
 from hansard.core.errors import InvalidInput
+from hansard.core.messages import text_of
 from hansard.core.sessions import NewSession, Session, check_new_session, check_title
 from hansard.core.thread_settings import ThreadSettings
 from hansard.core.threads import (
     NewEvent,
     Thread,
     check_thread_id,
+    is_thread_id,
     make_thread_id,
     turn_active,
 )
@@ -77,7 +79,9 @@ class ThreadCopies(ThreadSaves):
         model: str | None = None,
         settings: ThreadSettings = DEFAULT,
     ) -> tuple[Thread, Session]:
-        """Make a thread that goes on where a session stands.
+        """Make a thread that goes on where a session stands, and is saved as that again.
+
+        A journal is its own thread's alone, so nothing is saved as one.
 
         Raises:
             NotFound: If there is no such session.
@@ -98,7 +102,7 @@ class ThreadCopies(ThreadSaves):
                 journal,
                 [NewEvent("thread.started", "{}")],
                 settings=settings,
-                session_id=session_id,
+                session_id=None if is_thread_id(session_id) else session_id,
                 carried=json.dumps(source.total_usage._asdict()),
             )
             return thread, source
@@ -124,8 +128,8 @@ class ThreadCopies(ThreadSaves):
             if cut is None:
                 raise _too_few(depth)
             index, body = cut
-            content = json.loads(body).get("content")
-            return self._fork(tx, thread, index), content if isinstance(content, str) else None
+            asked = text_of(json.loads(body).get("content"))
+            return self._fork(tx, thread, index), asked or None
 
         return await self.runner.write(copy, key=(self.actor.tenant_id, thread_id))
 

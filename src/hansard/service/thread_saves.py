@@ -77,6 +77,8 @@ class ThreadSaves(Bound):
     ) -> tuple[SaveReceipt, Session, bool]:
         """Write what a thread holds as a session; return also that, and whether it was made.
 
+        One that is made belongs to whom the thread belongs to.
+
         Args:
             thread: Its ``message_count`` first messages of the journal are taken over.
             said: What its running turn has said beside those.
@@ -87,12 +89,13 @@ class ThreadSaves(Bound):
 
         Raises:
             Conflict: ``version_mismatch``, or ``session_is_thread``.
-            NotFound: If the session is another owner's, or the thread is gone.
+            NotFound: If the session is another owner's, or is to have a version and is not
+                there, or the thread is gone.
             Corrupt: ``session_corrupt``; it is left as it is.
         """
         new = check_new_session(
             session_id=session_id,
-            owner=self.actor.owner,
+            owner=thread.owner,
             agent=thread.agent,
             title=thread.title,
             model=thread.model,
@@ -104,7 +107,7 @@ class ThreadSaves(Bound):
         rest = await check_list(partial(check_messages, clock=self.clock), said)
 
         def save(tx: Tx) -> tuple[SaveReceipt, Session, bool]:
-            made = sessions.insert(tx, self.actor, new)
+            made = expected_version is None and sessions.insert(tx, self.actor, new)
             head = sessions.lock(tx, self.actor, new.id, expected_version=expected_version)
             receipt = messages.save_as(
                 tx,

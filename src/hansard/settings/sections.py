@@ -108,6 +108,10 @@ class ServerSettings:
         Literal["json", "text"], About("How an event is written to standard error.")
     ] = "json"
 
+    def __post_init__(self) -> None:
+        if self.public_url is not None and not _is_base_url(self.public_url):
+            raise refuse("public_url", "must be like http://host:port or https://host/path")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessSettings:

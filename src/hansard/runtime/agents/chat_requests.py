@@ -109,15 +109,6 @@ def check_single_choice(body: dict[str, Any]) -> None:
         raise InvalidInput("this agent gives one choice", code="unsupported_choices", field="n")
 
 
-def text_of(content: Any) -> str:
-    """Return the text of a message's content, be it one text or a list of parts."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, dict)]
-    return "".join([text for text in texts if isinstance(text, str)])
-
-
 def _models(body: dict[str, Any]) -> tuple[str, ...]:
     """Name the models that may answer, the one that is asked first; empty if it has no name."""
     listed = body.get("models")

@@ -25,7 +25,7 @@ from pydantic_ai.messages import (
 )
 
 from hansard.core.errors import InvalidInput
-from hansard.runtime.agents.chat_requests import text_of
+from hansard.core.messages import text_of
 
 SYSTEM_ROLES = frozenset({"system", "developer"})
 

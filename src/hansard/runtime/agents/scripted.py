@@ -21,6 +21,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from hansard.core.errors import InvalidInput, UpstreamFailed
+from hansard.core.messages import text_of
 from hansard.core.provider_usage import Estimate, ModelCall, chat_dialect, read_usage
 from hansard.core.usage import NewUsage
 from hansard.runtime.agents.accounts import TurnAccount
@@ -28,7 +29,6 @@ from hansard.runtime.agents.chat_requests import (
     check_single_choice,
     output_limit,
     plan_call,
-    text_of,
 )
 from hansard.runtime.agents.openai_wire import read_error
 from hansard.runtime.agents.openai_writer import tool_call

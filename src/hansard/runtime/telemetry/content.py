@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hansard.runtime.agents.chat_requests import text_of
+from hansard.core.messages import text_of
 
 BYTES_MAX: Final = 32 * 1024
 """Of one attribute: backends cut or refuse what is longer, and a long history comes each turn."""
