@@ -37,16 +37,21 @@ def acting(threads: ThreadService, actor: Actor) -> ThreadService:
     return ThreadService(threads.runner, actor=actor, clock=threads.clock)
 
 
-def step(thread: Thread, *kinds: str, end: TurnEnd | None = None) -> ThreadStep:
+def step(
+    thread: Thread, *kinds: str, after: int | None = None, end: TurnEnd | None = None
+) -> ThreadStep:
     fence = thread.lease.fence if thread.lease else 0
     events = tuple(NewEvent(kind, "{}") for kind in kinds)
-    return ThreadStep(fence=fence, events=events, at_us=1, end=end)
+    after = thread.seq if after is None else after
+    return ThreadStep(fence=fence, after=after, events=events, at_us=1, end=end)
 
 
-async def begin(threads: ThreadService, thread: Thread, turn_id: str = "turn_1") -> int:
+async def begin(
+    threads: ThreadService, thread: Thread, turn_id: str = "turn_1", *, after: int = 1
+) -> int:
     return await threads.begin_turn(
         thread.id,
-        step(thread, "turn.started"),
+        step(thread, "turn.started", after=after),
         turn_id=turn_id,
         kind="message",
         prompt="hello",
@@ -139,7 +144,10 @@ async def test_of_turns_begun_at_once_one_is_under_way(threads: ThreadService) -
     made = await threads.create("airline")
     held = await threads.lease(made.id, holder="a", url=None)
     _, refused = await compete([begin(threads, held, f"turn_{n}") for n in range(8)])
-    assert [refusal.code for refusal in refused] == ["turn_active"] * 7
+    assert [refusal.code for refusal in refused] == ["step_written"] * 7
+    with pytest.raises(Conflict) as caught:
+        await begin(threads, held, "turn_8", after=2)
+    assert caught.value.code == "turn_active"
     found = await threads.get(made.id)
     assert (found.turn_count, found.seq, found.latest_status) == (1, 2, "in_progress")
     (turn,) = await threads.list_turns(made.id)
@@ -156,7 +164,7 @@ async def settle(record: DatabaseSessions, thread: Thread, end: TurnEnd) -> None
         holds=(),
         at_us=1,
         creates=False,
-        step=step(thread, "turn.completed", end=end),
+        step=step(thread, "turn.completed", after=2, end=end),
     )
 
 
@@ -175,9 +183,11 @@ async def test_turn_ends_in_one_transaction(
     turn = await threads.get_turn(made.id, "turn_1")
     assert turn is not None
     assert (turn.status, turn.started_seq) == ("completed", 2)
-    with pytest.raises(Conflict):
-        await threads.write(made.id, step(held, "turn.completed", end=ending()))
-    await begin(threads, held, "turn_2")
+    with pytest.raises(Conflict) as caught:
+        await settle(record, held, ending())
+    assert caught.value.code == "step_written"
+    assert (await threads.get(made.id)).usage.calls == 1
+    await begin(threads, held, "turn_2", after=3)
 
 
 async def test_events_of_one_thread_have_no_gaps(threads: ThreadService) -> None:
@@ -185,13 +195,28 @@ async def test_events_of_one_thread_have_no_gaps(threads: ThreadService) -> None
         await threads.lease((await threads.create("airline")).id, holder="a", url=None)
         for _ in range(3)
     ]
-    steps = [thread for _ in range(20) for thread in held]
-    await together([threads.write(thread.id, step(thread, "item.delta")) for thread in steps])
+
+    async def write(thread: Thread) -> None:
+        for after in range(1, 21):
+            await threads.write(thread.id, step(thread, "item.delta", after=after))
+
+    await together([write(thread) for thread in held])
     for thread in held:
         events = await threads.list_events(thread.id, after=0, limit=100)
         assert [event.seq for event in events] == list(range(1, 22))
         later = await threads.list_events(thread.id, after=19, limit=1)
         assert [event.seq for event in later] == [20]
+
+
+async def test_step_lands_once(threads: ThreadService) -> None:
+    held = await hold(threads, "a")
+    again = step(held, "item.started", "item.delta")
+    _, refused = await compete([threads.write(held.id, again) for _ in range(8)])
+    assert [refusal.code for refusal in refused] == ["step_written"] * 7
+    events = await threads.list_events(held.id, after=0, limit=10)
+    assert [event.kind for event in events] == ["thread.started", "item.started", "item.delta"]
+    with pytest.raises(Conflict):
+        await threads.write(held.id, step(held, "item.delta", after=4))
 
 
 async def test_lost_turn_is_found(threads: ThreadService, clock: Clock) -> None:

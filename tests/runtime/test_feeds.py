@@ -56,9 +56,10 @@ class Log:
     async def write(self, count: int, text: str = "x") -> list[ThreadEvent]:
         """Write events as a server does that has no readers; return them."""
         new = tuple([NewEvent("item.delta", f'{{"delta":"{text}"}}')] * count)
-        step = ThreadStep(fence=self._fence, events=new, at_us=1)
+        after = (await self.threads.get(self.thread.id)).seq
+        step = ThreadStep(fence=self._fence, after=after, events=new, at_us=1)
         last = await self.threads.write(self.thread.id, step)
-        return events(last - count + 1, last, text)
+        return events(after + 1, last, text)
 
     @contextmanager
     def reading(self, after: int = 0) -> Iterator[tuple[LogReader, asyncio.Event]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from hansard.compose import open_database
 from hansard.core.actors import Actor
-from hansard.core.errors import Conflict
-from hansard.core.threads import ThreadEvent
+from hansard.core.errors import Conflict, Unavailable
+from hansard.core.threads import NewEvent, ThreadEvent, ThreadStep
 from hansard.runtime import log as logs
 from hansard.runtime.log import Log
 from hansard.service.threads import ThreadService
@@ -25,13 +25,16 @@ class Written:
         self.told: list[ThreadEvent] = []
         self.on_disk: list[str] = []
         self.failures = 0
+        self.holds = True
         self.news = asyncio.Event()
+        self._threads = threads
+        self._thread_id = thread_id
         self.log = Log(
             threads,
             thread_id,
             fence=fence,
             seq=seq,
-            holds=lambda: True,
+            holds=lambda: self.holds,
             failed=self._fail,
             publish=self._publish,
         )
@@ -44,6 +47,14 @@ class Written:
     @property
     def texts(self) -> list[str]:
         return [json.loads(event.payload)["delta"] for event in self.told]
+
+    async def write(self, step: ThreadStep) -> None:
+        await self._threads.write(self._thread_id, step)
+
+    async def numbers(self) -> list[int]:
+        """Of the events that are on disk."""
+        events = await self._threads.list_events(self._thread_id, after=0, limit=100)
+        return [event.seq for event in events]
 
     def _fail(self) -> None:
         self.failures += 1
@@ -115,3 +126,86 @@ async def test_log_under_another_fence_writes_nothing_more(written: Written) -> 
     with pytest.raises(Conflict):
         await written.log.drain()
     assert (written.told, written.on_disk, written.failures) == ([], [], 1)
+
+
+Write = Callable[[ThreadStep], Awaitable[object]]
+
+
+class Odd:
+    """Writes a step, but nobody hears of it; then as it should."""
+
+    def __init__(self, first: Write, *, then: Write) -> None:
+        self._first: Write | None = first
+        self._then = then
+
+    async def __call__(self, step: ThreadStep) -> None:
+        first, self._first = self._first, None
+        if first is not None:
+            await first(step)
+            raise Unavailable("the answer was lost")
+        await self._then(step)
+
+
+async def commit(written: Written, write: Write) -> None:
+    async with written.log.turn:
+        step = written.log.step((NewEvent("turn.steered", "{}"),), 1)
+        await written.log.commit(step, write)
+        written.log.note(step)
+
+
+async def test_step_whose_answer_is_lost_is_written_once(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "AGAIN_S", 0.0)
+    sent: list[ThreadStep] = []
+
+    async def send(step: ThreadStep) -> None:
+        sent.append(step)
+
+    async def land_late(step: ThreadStep) -> None:
+        """The first try lands after all, when the second is on its way."""
+        await written.write(sent.pop())
+        await written.write(step)
+
+    await commit(written, Odd(written.write, then=written.write))
+    await commit(written, Odd(send, then=written.write))
+    await commit(written, Odd(send, then=land_late))
+    assert [event.seq for event in written.told] == [2, 3, 4]
+    assert await written.numbers() == [1, 2, 3, 4]
+    assert written.failures == 0
+
+
+async def test_log_that_others_wrote_to_is_written_no_more(written: Written) -> None:
+    """It would tell readers other numbers than the disk holds."""
+    await written.write(written.log.step((NewEvent("thread.updated", "{}"),), 1))
+    with pytest.raises(Conflict) as caught:
+        await commit(written, written.write)
+    assert caught.value.code == "step_written"
+    with pytest.raises(Conflict):
+        await commit(written, written.write)
+    assert (written.told, written.failures) == ([], 1)
+
+
+async def test_step_that_is_refused_for_what_it_says_fails_alone(written: Written) -> None:
+    async def refuse(_step: ThreadStep) -> None:
+        raise Conflict("a turn is under way", code="turn_active")
+
+    with pytest.raises(Conflict):
+        await commit(written, refuse)
+    await commit(written, written.write)
+    assert [event.seq for event in written.told] == [2]
+
+
+async def test_nobody_writes_once_nobody_knows_what_landed(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits by then is not written either: its number may be taken."""
+    monkeypatch.setattr(logs, "GATHER_S", 3_600.0)
+    written.say("one")
+    written.holds = False
+    with pytest.raises(Unavailable):
+        await commit(written, Odd(written.write, then=written.write))
+    with pytest.raises(Unavailable):
+        await written.log.drain()
+    assert (written.told, written.on_disk, written.failures) == ([], [], 1)
+    assert await written.numbers() == [1, 2]

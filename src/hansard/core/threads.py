@@ -106,10 +106,12 @@ class ThreadStep(Struct, frozen=True, kw_only=True):
 
     Attributes:
         fence: That of the lease under which it is written.
+        after: Number of the event that it follows, so that it is written once.
         end: Of the turn that is under way, if it ends.
     """
 
     fence: int
+    after: int
     events: tuple[NewEvent, ...]
     at_us: int
     end: TurnEnd | None = None
@@ -339,11 +341,17 @@ def thread_not_found(thread_id: str) -> NotFound:
 
 
 LEASE_LOST: Final = "lease_lost"
+STEP_WRITTEN: Final = "step_written"
 
 
 def lease_lost(thread_id: str) -> Conflict:
     """The error for a server that writes to a thread which is another's by now."""
     return Conflict("another server holds the thread by now", code=LEASE_LOST, thread_id=thread_id)
+
+
+def step_written(thread_id: str) -> Conflict:
+    """The error for a step that does not follow the last event: it is written already."""
+    return Conflict("the log has gone on", code=STEP_WRITTEN, thread_id=thread_id)
 
 
 def turn_active(thread_id: str, turn_id: str) -> Conflict:

@@ -14,20 +14,19 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
-from hansard.core.errors import Conflict, HansardError, NotFound, Unavailable
+from hansard.core.errors import Conflict, HansardError, NotFound
 from hansard.core.ids import make_ulid
 from hansard.core.items import with_answers
 from hansard.core.sessions import SYSTEM_PROMPT_LENGTH_MAX
 from hansard.core.thread_edits import Editor, update
 from hansard.core.thread_settings import change_settings, write_settings
 from hansard.core.threads import (
-    LEASE_LOST,
     PROMPT_SHOWN,
     NewEvent,
     Thread,
-    ThreadStep,
     TurnEnd,
     check_prompt,
     turn_active,
@@ -195,7 +194,9 @@ class Engine:
             self.turn.interrupt(server_stopping())
 
     async def _carry_out(self, operation: Operation[Any]) -> None:
-        """Do one thing; whoever asked may have gone."""
+        """Do one thing; whoever asked may have gone, or have read on disk that the turn is over."""
+        if self.turn is not None and self.turn.is_over:
+            await self.wait_for_turn()
         answer: Any = None
         error: HansardError | None = None
         with Guard(self._parts.log, "operation.crashed", thread_id=self._thread.id) as guard:
@@ -272,8 +273,7 @@ class Engine:
         with ExitStack() as stack:
             tenant_id = self._record.actor.tenant_id
             stack.enter_context(self._parts.places.taken(tenant_id, 1))
-            with self._losing():
-                await self._write_beginning(plan, asked.summary)
+            await self._write_beginning(plan, asked.summary)
             place = stack.pop_all()
         self.turn = RunningTurn(
             self._parts,
@@ -283,7 +283,6 @@ class Engine:
             self._log,
             self._thread.id,
             place=place,
-            holds_lease=self.holds_lease,
             ended=self._end_turn,
         )
         self._turn_task = asyncio.get_running_loop().create_task(self._take_turn(self.turn))
@@ -291,29 +290,22 @@ class Engine:
             self.stop()
         return plan.turn_id
 
-    @contextmanager
-    def _losing(self) -> Iterator[None]:
-        """Give the thread up if nobody can say what became of a write, or it is another's."""
-        try:
-            yield
-        except (Unavailable, Conflict) as error:
-            self._is_lost |= isinstance(error, Unavailable) or error.code == LEASE_LOST
-            raise
-
     async def _write_beginning(self, plan: TurnPlan, summary: str) -> None:
         turn_id, is_message = plan.turn_id, plan.kind == "message"
         events = first_events(turn_id, plan.prompt) if is_message else started(turn_id)
+        begin = partial(
+            self._threads.begin_turn,
+            self._thread.id,
+            turn_id=turn_id,
+            kind=plan.kind,
+            prompt=(summary or (plan.prompt["content"] if is_message else ""))[:PROMPT_SHOWN],
+            settings=write_settings(plan.settings),
+            message_index=plan.message_index,
+        )
         async with self._log.turn:
-            await self._threads.begin_turn(
-                self._thread.id,
-                ThreadStep(fence=self.fence, events=events, at_us=plan.at_us),
-                turn_id=turn_id,
-                kind=plan.kind,
-                prompt=(summary or (plan.prompt["content"] if is_message else ""))[:PROMPT_SHOWN],
-                settings=write_settings(plan.settings),
-                message_index=plan.message_index,
-            )
-            self._log.note(events, plan.at_us)
+            step = self._log.step(events, plan.at_us)
+            await self._log.commit(step, begin)
+            self._log.note(step)
         self._thread = replace(
             self._thread,
             turn_id=turn_id,
@@ -346,15 +338,14 @@ class Engine:
         self.turn = None
 
     async def _change(self, edit: Editor) -> Thread:
-        fields, kind, payload = edit(self.thread)
-        changed = replace(self._thread, **fields)
-        events = (NewEvent(kind, write_payload(payload)),)
-        step = ThreadStep(fence=self.fence, events=events, at_us=self._record.clock())
-        async with self._log.turn:
-            with self._losing():
-                await self._threads.change(changed, step)
-            self._log.note(events, step.at_us)
-        self._thread = replace(self._thread, **fields)
+        async with self._log.turn:  # so that no turn ends between the look and the write
+            fields, kind, payload = edit(self.thread)
+            changed = replace(self._thread, **fields)
+            events = (NewEvent(kind, write_payload(payload)),)
+            step = self._log.step(events, self._record.clock())
+            await self._log.commit(step, partial(self._threads.change, changed))
+            self._thread = changed
+            self._log.note(step)
         return self.thread
 
     def _snapshot(self) -> Snapshot:

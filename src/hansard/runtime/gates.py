@@ -96,14 +96,20 @@ class TurnGate:
         self._agent = agent
         self._is_clamped = is_clamped
         self._watch = watch
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let no call through any more: nobody would count it."""
+        self._is_closed = True
 
     async def __call__(self, plan: CallPlan) -> Grant:
         """Take a hold for a call.
 
         Raises:
             LimitReached: If a budget says no.
-            Unavailable: If nobody can say.
+            Unavailable: If nobody can say, or the turn is over.
         """
+        self._check_open()
         now_us = self._record.clock()
         call_id = "call_" + make_ulid(now_us, NOISE)
 
@@ -129,6 +135,7 @@ class TurnGate:
         return self._grant(plan, call_id, admission.output_tokens)
 
     def _grant(self, plan: CallPlan, call_id: str, output_tokens: int | None = None) -> Grant:
+        self._check_open()
         self.granted.append(call_id)
         return Grant(
             call_id=call_id,
@@ -136,6 +143,10 @@ class TurnGate:
             headers=self._watch.call_began(call_id, plan),
             ended=partial(self._watch.call_ended, call_id),
         )
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise Unavailable("the turn is over", code="turn_over")
 
     async def _plan_hold(self, plan: CallPlan, call_id: str, now_us: int) -> NewHold:
         book = await self._keeper.prices(self._record)

@@ -3,20 +3,30 @@
     put, put, put_delta, put_delta -> wait 32 ms, unless it is urgent -> one step -> told to readers
 
 Pieces of a text that wait together become one event. What a step brings is seen by nobody
-before it is on disk.
+before it is on disk. A step names the event that it follows, so it is written again until somebody
+knows what became of it, and lands once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from hansard.core.errors import HansardError, Unavailable
-from hansard.core.threads import NewEvent, ThreadEvent, ThreadStep
+from hansard.core.errors import Conflict, HansardError, Unavailable
+from hansard.core.threads import (
+    LEASE_LOST,
+    STEP_WRITTEN,
+    NewEvent,
+    ThreadEvent,
+    ThreadStep,
+    TurnEnd,
+)
+from hansard.runtime.turn_records import clean
 from hansard.service.threads import ThreadService
 
 GATHER_S: Final = 0.032  # for which pieces of a text wait for each other
@@ -30,8 +40,11 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def write_payload(payload: object) -> str:
-    """Write what an event carries."""
-    return _ENCODER.encode(payload).decode()
+    """Write what an event carries, as far as it is text that the record can hold."""
+    try:
+        return _ENCODER.encode(payload).decode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return _ENCODER.encode(clean(payload)).decode()
 
 
 @dataclass(slots=True)
@@ -159,8 +172,43 @@ class Log:
         if self.error is not None:
             raise self.error
 
-    def note(self, events: tuple[NewEvent, ...], at_us: int) -> None:
-        """Go on behind events that somebody wrote who holds the turn, and tell readers."""
+    def step(
+        self, events: tuple[NewEvent, ...], at_us: int, *, end: TurnEnd | None = None
+    ) -> ThreadStep:
+        """Make the step that comes next, for whoever holds the turn."""
+        return ThreadStep(fence=self.fence, after=self.seq, events=events, at_us=at_us, end=end)
+
+    async def commit(
+        self, step: ThreadStep, write: Callable[[ThreadStep], Awaitable[object]]
+    ) -> None:
+        """Write a step, until it is known to be on disk.
+
+        Raises:
+            HansardError: If it is not. Nothing is written any more if nobody knows, or if the
+                thread is another's.
+        """
+        is_again = False
+        while self.error is None:
+            try:
+                await write(step)
+            except Unavailable as error:
+                if not self._holds():
+                    self._fail(error)
+                    raise
+            except Conflict as error:
+                if error.code == STEP_WRITTEN and is_again:
+                    return
+                if error.code in {LEASE_LOST, STEP_WRITTEN}:
+                    self._fail(error)
+                raise
+            else:
+                return
+            is_again = True
+            await asyncio.sleep(AGAIN_S)
+        raise self.error
+
+    def note(self, step: ThreadStep) -> None:
+        """Go on behind a step that is on disk, and tell readers."""
         told = [
             ThreadEvent(
                 seq=seq,
@@ -168,17 +216,19 @@ class Log:
                 turn_id=event.turn_id,
                 item_id=event.item_id,
                 payload=event.payload,
-                created_at_us=at_us,
+                created_at_us=step.at_us,
             )
-            for seq, event in enumerate(events, self.seq + 1)
+            for seq, event in enumerate(step.events, step.after + 1)
         ]
         self.seq += len(told)
         self._publish(told)
 
     def _add(self, entry: _Entry) -> None:
+        if self.error is not None:
+            return
         self._pending.append(entry)
         self._size_bytes += len(entry.payload) + sum(map(len, entry.pieces))
-        if self._writing is None and self.error is None:
+        if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write_all())
 
     def _forget(self) -> None:
@@ -189,9 +239,13 @@ class Log:
             self._timer.cancel()
             self._timer = None
 
+    def _fail(self, error: HansardError) -> None:
+        if self.error is None:
+            self.error = error
+            self._failed()
+
     async def _write_all(self) -> None:
-        failure = Unavailable("the log cannot be written", code="log_failed")
-        error: HansardError | None = failure
+        error: HansardError | None = Unavailable("the log cannot be written", code="log_failed")
         try:
             while self._pending:
                 await self._due.wait()
@@ -203,33 +257,14 @@ class Log:
         except HansardError as exc:
             error = exc
         finally:
-            self.error = error
             self._writing = None
             if error is not None:
-                self._failed()
+                self._fail(error)
 
     async def _write(self, entries: list[_Entry]) -> None:
         events = tuple(entry.event() for entry in entries)
-        step = ThreadStep(fence=self.fence, events=events, at_us=self._threads.clock())
-        while True:
-            try:
-                await self._threads.write(self._thread_id, step)
-                break
-            except Unavailable:
-                if not self._holds():
-                    raise
-                await asyncio.sleep(AGAIN_S)
-                if await self._has_landed(len(events)):
-                    break
-        self.note(events, step.at_us)
+        step = self.step(events, self._threads.clock())
+        await self.commit(step, partial(self._threads.write, self._thread_id))
+        self.note(step)
         for entry in entries:
             entry.landed()
-
-    async def _has_landed(self, count: int) -> bool:
-        """Ask what became of a step: who holds the lease alone writes, so a number says it."""
-        try:
-            thread = await self._threads.get(self._thread_id)
-        except Unavailable:
-            return False
-        is_ours = thread.lease is not None and thread.lease.fence == self.fence
-        return is_ours and thread.seq >= self.seq + count

@@ -47,6 +47,7 @@ async def recover(record: DatabaseSessions, threads: ThreadService, thread: Thre
     )
     step = ThreadStep(
         fence=thread.lease.fence,
+        after=thread.seq,
         events=_events_of_recovery(turn.turn_id, folded, rest),
         at_us=record.clock(),
         end=end,

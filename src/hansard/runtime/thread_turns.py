@@ -6,18 +6,18 @@ agent --events--> items and messages in the log --then--> what a snapshot shows
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, aclosing
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from hansard.core.errors import Conflict, HansardError, Unavailable, UpstreamFailed
 from hansard.core.items import answered
-from hansard.core.threads import NewEvent, ThreadStep, TurnEnd
-from hansard.core.usage import Pricing, total_of
+from hansard.core.threads import ThreadStep, TurnEnd
+from hansard.core.usage import NewUsage, Pricing, total_of
 from hansard.crashes import Guard
 from hansard.runtime.agents.protocol import (
     AgentFailed,
@@ -27,7 +27,7 @@ from hansard.runtime.agents.protocol import (
 )
 from hansard.runtime.desks import TurnDesk
 from hansard.runtime.gates import TurnGate
-from hansard.runtime.log import AGAIN_S, Log, write_payload
+from hansard.runtime.log import Log, write_payload
 from hansard.runtime.observers import TurnEnd as WatchedEnd
 from hansard.runtime.observers import TurnStart, Watches
 from hansard.runtime.operations import TurnState
@@ -64,7 +64,6 @@ class RunningTurn:
         thread_id: str,
         *,
         place: ExitStack,
-        holds_lease: Callable[[], bool],
         ended: Callable[[TurnEnd], None],
     ) -> None:
         self.plan = plan
@@ -86,7 +85,6 @@ class RunningTurn:
         self._log = log
         self._thread_id = thread_id
         self._place = place
-        self._holds_lease = holds_lease
         self._ended = ended
         self.is_over = False
         self._stops = Stops(parts.heed_s)
@@ -127,8 +125,9 @@ class RunningTurn:
                 end = await self._reach_end()
             self.is_over = True
             self.desk.close()
+            self._gate.close()
             with Guard(self._parts.log, "turn.unrecorded", turn_id=self.plan.turn_id):
-                return await self._finish(end)
+                return await self._finish(self._with_told_calls(end))
         return False
 
     def interrupt(self, why: HansardError | None = None) -> None:
@@ -176,31 +175,19 @@ class RunningTurn:
         raise AgentFailed(UpstreamFailed("the answer has no end", code="agent_failed"))
 
     async def _finish(self, end: Completed | AgentFailed) -> bool:
-        """Record the turn, with what nobody has seen yet."""
-        status = self._status_of(end)
-        summary = self._summary(end)
-        end = self._with_told_calls(end)
+        """Record the turn, with what nobody has seen yet; False if that cannot be."""
         try:
             await self._log.drain()
-        except HansardError:
-            await self._spool_costs(end)
+            await self._settle(end)
+        except HansardError as error:
+            code = error.code
+            self._parts.log.warning("turn.refused", turn_id=self.plan.turn_id, code=code)
+            is_told = isinstance(self._log.error, (Conflict, Unavailable))
+            await self._spool_costs(end, besides=self.told.calls if is_told else [])
             return False
-        rest = [] if self.plan.kind == "compaction" else self._rest(end, status)
-        events = self.told.last_events(end, status, rest, summary)
-        totals = total_of(end.calls, self.plan.at_us, self._gate.pricing)
-        over = TurnEnd(
-            turn_id=self.plan.turn_id,
-            status=status,
-            error=_error_of(end),
-            usage=write_payload(totals._asdict()),
-            steer_count=self.steer_count,
-            context=summary
-            and write_payload({"message_index": self.plan.message_index, "summary": summary}),
-        )
-        if not await self._settle(end, over, events):
-            await self._spool_costs(end)
-            return False
-        self._watches.ended(self._watched(end, status))
+        with Guard(self._parts.log, "turn.holds_left", turn_id=self.plan.turn_id):
+            await self._spool_costs(end, besides=end.calls)
+        self._watches.ended(self._watched(end, self._status_of(end)))
         return True
 
     def _with_told_calls(self, end: Completed | AgentFailed) -> Completed | AgentFailed:
@@ -229,74 +216,41 @@ class RunningTurn:
         content = recordable(end.messages[-1]).get("content")
         return content if isinstance(content, str) else None
 
-    async def _settle(
-        self, end: Completed | AgentFailed, over: TurnEnd, events: tuple[NewEvent, ...]
-    ) -> bool:
-        """Write the end in one transaction; False if the thread is another's by now."""
-        holds, unmade, unknown = self._fates(end)
-        at_us = self._record.clock()
-        step = ThreadStep(fence=self._log.fence, events=events, at_us=at_us, end=over)
+    async def _settle(self, end: Completed | AgentFailed) -> None:
+        """Write the end in one transaction."""
+        status, summary = self._status_of(end), self._summary(end)
+        rest = [] if self.plan.kind == "compaction" else self._rest(end, status)
+        events = self.told.last_events(end, status, rest, summary)
+        totals = total_of(end.calls, self.plan.at_us, self._gate.pricing)
+        over = TurnEnd(
+            turn_id=self.plan.turn_id,
+            status=status,
+            error=_error_of(end),
+            usage=write_payload(totals._asdict()),
+            steer_count=self.steer_count,
+            context=summary
+            and write_payload({"message_index": self.plan.message_index, "summary": summary}),
+        )
         async with self._log.turn:
-            if not await self._is_written(end, step, over, holds):
-                return False
+            step = self._log.step(events, self._record.clock(), end=over)
+            await self._log.commit(step, partial(self._write_end, end.calls))
             self.told.said, self.told.calls = self.told.messages, list(end.calls)
             self._place.close()
             self._ended(over)  # before anybody hears of it, and begins the next
-            self._log.note(events, at_us)
-        with Guard(self._parts.log, "turn.holds_left", turn_id=over.turn_id):
-            if unmade:
-                await self._record.release_holds(unmade)
-            if unknown:
-                await self._record.doubt_holds(unknown)
-        return True
+            self._log.note(step)
 
-    def _fates(self, end: Completed | AgentFailed) -> tuple[list[str], list[str], list[str]]:
-        """Ids of calls that were counted, that were not made, and of which nobody knows."""
-        holds = [call.event_id for call in end.calls]
-        unmade = [*self._gate.doubtful, *(end.unmade if isinstance(end, AgentFailed) else ())]
-        known = {*holds, *unmade}
-        return holds, unmade, [call for call in self._gate.granted if call not in known]
-
-    async def _is_written(
-        self, end: Completed | AgentFailed, step: ThreadStep, over: TurnEnd, holds: list[str]
-    ) -> bool:
-        """Try until the end is on disk, or the thread is another's."""
-        while True:
-            try:
-                await self._write_end(end, step, over, holds)
-            except Unavailable:
-                if not self._holds_lease():
-                    return False
-                await asyncio.sleep(AGAIN_S)
-            except Conflict as error:  # of its own earlier try, perhaps
-                return error.code == "turn_over" and await self._has_landed(over)
-            except HansardError as error:
-                self._parts.log.warning("turn.refused", turn_id=over.turn_id, code=error.code)
-                return False
-            else:
-                return True
-
-    async def _has_landed(self, over: TurnEnd) -> bool:
-        """Tell whether an earlier try ended the turn whose answer was lost."""
-        try:
-            turn = await self._threads.get_turn(self._thread_id, over.turn_id)
-        except HansardError:
-            return False
-        return turn is not None and turn.status == over.status and self._holds_lease()
-
-    async def _write_end(
-        self, end: Completed | AgentFailed, step: ThreadStep, over: TurnEnd, holds: list[str]
-    ) -> None:
-        if not (self.told.messages or end.calls):
+    async def _write_end(self, calls: list[NewUsage], step: ThreadStep) -> None:
+        assert step.end is not None
+        if not (self.told.messages or calls):
             await self._threads.write(self._thread_id, step)
             return
         await self._record.settle_turn(
             self._thread_id,
             self.told.messages,
-            usage=end.calls,
-            turn_id=over.turn_id,
-            status=over.status,
-            holds=holds,
+            usage=calls,
+            turn_id=self.plan.turn_id,
+            status=step.end.status,
+            holds=[call.event_id for call in calls],
             at_us=self.plan.at_us,
             agent=self.plan.agent.name,
             model=self.plan.model,
@@ -304,19 +258,24 @@ class RunningTurn:
             step=step,
         )
 
-    async def _spool_costs(self, end: Completed | AgentFailed) -> None:
-        """Keep what the turn cost, if it cannot be recorded with it: ids count once."""
-        holds, unmade, unknown = self._fates(end)
+    async def _spool_costs(
+        self, end: Completed | AgentFailed, *, besides: Sequence[NewUsage]
+    ) -> None:
+        """Keep what the turn cost, besides calls that are counted with its messages."""
+        counted = {call.event_id for call in besides}
+        usage = [call for call in end.calls if call.event_id not in counted]
+        unmade = [*self._gate.doubtful, *(end.unmade if isinstance(end, AgentFailed) else ())]
+        known = {*unmade, *(call.event_id for call in end.calls)}
         turn = TurnRecord(
             actor=self._record.actor,
             session_id=None,
             turn_id=self.plan.turn_id,
             status=self._status_of(end),
             at_us=self.plan.at_us,
-            usage=list(end.calls),
-            holds=holds,
+            usage=usage,
+            holds=[call.event_id for call in usage],
             unmade=unmade,
-            unknown=unknown,
+            unknown=[call for call in self._gate.granted if call not in known],
             agent=self.plan.agent.name,
         )
         await self._parts.recorder.record(turn)

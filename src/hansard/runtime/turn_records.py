@@ -124,17 +124,17 @@ def recordable(message: dict[str, Any]) -> dict[str, Any]:
         said["role"] = "assistant"
     if _is_recordable(said):
         return said
-    cleaned: dict[str, Any] = _clean(said)
+    cleaned: dict[str, Any] = clean(said)
     if _is_recordable(cleaned):
         return cleaned
-    return {"role": "assistant", "content": _clean(repr(message))}
+    return {"role": "assistant", "content": clean(repr(message))}
 
 
 def clean_text(text: str) -> str:
     """A text as the record can hold it."""
     if text.isascii() and "\0" not in text:
         return text
-    cleaned: str = _clean(text)
+    cleaned: str = clean(text)
     return cleaned
 
 
@@ -146,14 +146,15 @@ def _is_recordable(message: dict[str, Any]) -> bool:
     return True
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
+    """A value whose texts are as the record can hold them."""
     match value:
         case str():
             whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             return whole.replace("\0", "\ufffd")
         case dict():
-            return {_clean(key): _clean(item) for key, item in value.items()}
+            return {clean(key): clean(item) for key, item in value.items()}
         case list():
-            return [_clean(item) for item in value]
+            return [clean(item) for item in value]
         case _:
             return value

@@ -123,7 +123,7 @@ class ThreadService(ThreadCopies):
         """Begin the one turn of a thread; return the number of its last event so far.
 
         Raises:
-            Conflict: ``turn_active``, or ``lease_lost``.
+            Conflict: ``turn_active``, ``lease_lost``, or ``step_written``.
         """
         return await self.write_session(
             thread_id,
@@ -145,7 +145,7 @@ class ThreadService(ThreadCopies):
 
         Raises:
             NotFound: If the thread is gone.
-            Conflict: ``lease_lost``.
+            Conflict: ``lease_lost``, or ``step_written``.
         """
         job = StepJob(self.actor, (self.actor.tenant_id, thread_id), step)
         seq: int = await self.runner.append(job)
@@ -155,7 +155,7 @@ class ThreadService(ThreadCopies):
         """Write what a thread says of itself now, and the events that tell of it.
 
         Raises:
-            Conflict: ``lease_lost``.
+            Conflict: ``lease_lost``, or ``step_written``.
         """
 
         def write(tx: Tx) -> int:

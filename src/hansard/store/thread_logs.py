@@ -1,6 +1,6 @@
 """Logs of threads in SQL: written under a fence, in steps that share a transaction with others.
 
-lock the journal's session -> lock the thread -> check the fence -> number the events -> write
+lock the journal's session -> lock the thread -> check fence and number -> add the events -> write
 """
 
 from __future__ import annotations
@@ -11,8 +11,14 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from hansard.core.actors import Actor
-from hansard.core.errors import Conflict
-from hansard.core.threads import ThreadStep, TurnEnd, lease_lost, thread_not_found, turn_active
+from hansard.core.threads import (
+    ThreadStep,
+    TurnEnd,
+    lease_lost,
+    step_written,
+    thread_not_found,
+    turn_active,
+)
 from hansard.store.database import ForRows, Row, Tx
 from hansard.store.sessions import Key
 
@@ -70,16 +76,16 @@ class Logs:
 
         Raises:
             NotFound: If it is gone.
-            Conflict: ``lease_lost``, if it is another's by now; ``turn_over``, if it ends a turn
-                that is not under way.
+            Conflict: ``lease_lost``, if it is another's by now; ``step_written``, if the step was
+                written before.
         """
         head = self._heads.get(key)
         if head is None:
             raise thread_not_found(key[1])
         if head.fence != step.fence:
             raise lease_lost(key[1])
-        if step.end is not None and head.turn_id != step.end.turn_id:
-            raise Conflict("the turn is not under way", code="turn_over", turn_id=step.end.turn_id)
+        if head.seq != step.after:
+            raise step_written(key[1])
         return head
 
     def add(self, key: Key, step: ThreadStep) -> int:

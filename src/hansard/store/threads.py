@@ -62,7 +62,7 @@ def add(
     if parent_id is not None:
         copied = {"tenant_id": actor.tenant_id, "thread_id": parent_id, "fork_id": journal.id}
         tx.run("thread_turn_copy", **copied)
-    step = ThreadStep(fence=0, events=tuple(events), at_us=journal.at_us)
+    step = ThreadStep(fence=0, after=0, events=tuple(events), at_us=journal.at_us)
     thread_logs.write(tx, actor, journal.id, step)
 
 
