@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import pytest
 from click.testing import CliRunner
@@ -46,7 +46,7 @@ class Shell:
     url: str
 
     def __call__(
-        self, *args: str, code: int = 0, given: str | None = None, **environment: str
+        self, *args: str, code: int = 0, given: str | IO[bytes] | None = None, **environment: str
     ) -> Outcome:
         """Run a command, which must end with ``code``."""
         result = CliRunner().invoke(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -102,6 +103,28 @@ def test_interrupt_ends_the_turn_and_not_the_conversation(server: Shell) -> None
     assert "interrupted" in said.stderr
     assert "saved as kept" in said.stderr
     assert server("show", "kept", "--json").json()["messages"][-1]["message"]["content"] == "a"
+
+
+def test_conversation_goes_on_where_somebody_else_gave_leave(server: Shell) -> None:
+    thread_id = server("thread", "create").stdout.strip()
+    heard, said = os.pipe()
+
+    async def give_leave() -> None:
+        async with RemoteThreads(server.url) as threads:
+            async for event in threads.follow(thread_id):
+                if event["event"] == "approval.required":
+                    await threads.decide(thread_id, event["payload"]["id"], "allow")
+                    os.write(said, b"n\n")
+                    os.close(said)
+                    return
+
+    os.write(said, b"hi\nbook\n")
+    watcher = threading.Thread(target=asyncio.run, args=[give_leave()])
+    watcher.start()
+    with os.fdopen(heard, "rb") as given:
+        told = server("chat", "--thread", thread_id, given=given)
+    watcher.join()
+    assert "two" in told.stdout
 
 
 def test_answers_alone_go_to_the_output_of_a_pipe(server: Shell) -> None:

@@ -43,6 +43,8 @@ async def test_running_turn_is_steered_and_interrupted(api: httpx.AsyncClient) -
     assert (steered.status_code, steered.json()["steer_count"]) == (200, 1)
     assert (steered.json()["id"], steered.json()["status"]) == (turn_id, "in_progress")
     assert refusal(await api.post(f"{path}/steer", json={"prompt": " "})) == (400, "blank_prompt")
+    too_long = await api.post(f"{path}/steer", json={"prompt": "x" * 1_000_000})
+    assert refusal(too_long) == (429, "too_many_steers")
     interrupted = await api.post(f"{path}/interrupt")
     assert (interrupted.status_code, interrupted.json()["id"]) == (200, turn_id)
     told = await events(api, thread_id, "turn.interrupt_requested")

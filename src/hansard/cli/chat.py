@@ -15,7 +15,7 @@ from hansard.cli import texts
 from hansard.cli.errors import RecordCommand
 from hansard.cli.options import takes_settings
 from hansard.cli.threads import act, in_workspace, print_event, print_turn, takes_manner
-from hansard.core.errors import Conflict, HansardError
+from hansard.core.errors import Conflict, HansardError, NotFound
 from hansard.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,18 +88,20 @@ def _on_interrupt(act: Callable[[], None]) -> Iterator[None]:
 
 
 async def _ask(threads: RemoteThreads, event: dict[str, Any]) -> None:
-    """Ask the person what the agent waits for."""
+    """Ask the person what the agent waits for, unless that is over by the time of the answer."""
     payload, thread_id = event["payload"], event["thread_id"]
-    match event["event"]:
-        case "approval.required":
-            answer = await _read(f"allow {payload['tool_name']}? [y/N] ")
-            decision = "allow" if (answer or "").strip().lower() in {"y", "yes"} else "deny"
-            await threads.decide(thread_id, payload["id"], decision)
-        case "user_input.required":
-            answer = await _read(f"{payload['tool_name']}: ")
-            await threads.answer(thread_id, payload["id"], answer or "")
-        case _:
-            pass
+    tool = texts.printable(payload.get("tool_name", ""))
+    with suppress(NotFound):
+        match event["event"]:
+            case "approval.required":
+                answer = await _read(f"allow {tool}? [y/N] ")
+                decision = "allow" if (answer or "").strip().lower() in {"y", "yes"} else "deny"
+                await threads.decide(thread_id, payload["id"], decision)
+            case "user_input.required":
+                answer = await _read(f"{tool}: ")
+                await threads.answer(thread_id, payload["id"], answer or "")
+            case _:
+                pass
 
 
 async def _obey(threads: RemoteThreads, thread_id: str, line: str) -> str:

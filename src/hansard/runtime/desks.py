@@ -25,6 +25,7 @@ from hansard.runtime.log import Log
 from hansard.runtime.turn_records import clean_text
 
 WAITING_MAX: Final = 128  # of one turn
+UNHEARD_MAX: Final = 1_000_000  # characters said to one turn, as many as a prompt may have
 DECISIONS: Final = ("allow", "deny")
 UNANSWERED: Final = "nobody answered in time"
 ALLOWED: Final = Approval(is_allowed=True)
@@ -117,7 +118,15 @@ class TurnDesk:
         return said
 
     def steer(self, prompt: str) -> None:
-        """Say something to be heard with the next model call."""
+        """Say something to be heard with the next model call.
+
+        Raises:
+            LimitReached: ``too_many_steers``.
+        """
+        if sum(map(len, self._steered)) + len(prompt) > UNHEARD_MAX:
+            raise LimitReached(
+                f"{UNHEARD_MAX:,} characters at most wait to be heard", code="too_many_steers"
+            )
         self._steered.append(prompt)
 
     def decide(self, approval_id: str, decision: str, *, remember: bool = False) -> None:

@@ -136,9 +136,9 @@ class RunningTurn:
         self.desk.close()
 
     def steer(self, prompt: str) -> None:
-        """Say something that the agent hears with its next model call."""
-        self.steer_count += 1
+        """Say something that the agent hears with its next model call, if there is room."""
         self.desk.steer(prompt)
+        self.steer_count += 1
         told = {"turn_id": self.plan.turn_id, "input": prompt}
         self._log.put("turn.steered", told, turn_id=self.plan.turn_id)
 
