@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from hansard import Conflict, NotFound
 from hansard.compose import open_database
 from hansard.core.actors import Actor
-from hansard.core.errors import Corrupt
+from hansard.core.errors import Corrupt, InvalidInput
 from hansard.core.threads import NewEvent, Thread, ThreadQuery, ThreadStep, TurnEnd
 from hansard.core.usage import NewUsage
 from hansard.service.sessions import DatabaseSessions
 from hansard.service.threads import ThreadService
+from hansard.store import sessions, thread_logs
+from hansard.store.database import Tx
 from tests.ledgers import Clock
 from tests.samples import assistant, compete, together, user
 
 LEASE_S = 15
+ME = Actor()
 
 
 @pytest.fixture
@@ -336,3 +343,40 @@ async def test_thread_that_cannot_be_read_keeps_no_other_out_of_a_list(
     with pytest.raises(Corrupt):
         await threads.get(made[0])
     assert (await threads.get(made[1])).title == "two"
+
+
+@asynccontextmanager
+async def ending_slowly(record: DatabaseSessions, thread: Thread) -> AsyncIterator[None]:
+    """A turn whose end is being written in the block, and is on disk behind it."""
+    loop, begun, over = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def end(tx: Tx) -> None:
+        sessions.lock(tx, ME, thread.id)
+        loop.call_soon_threadsafe(begun.set)
+        over.wait()
+        context = '{"message_index":0,"summary":"in short"}'
+        end = replace_struct(ending(), context=context)
+        thread_logs.write(tx, ME, thread.id, step(thread, "turn.completed", after=2, end=end))
+
+    writing = asyncio.ensure_future(record.runner.write(end))
+    await begun.wait()
+    try:
+        yield
+    finally:
+        over.set()
+        await writing
+
+
+async def test_fork_is_of_one_moment(threads: ThreadService, record: DatabaseSessions) -> None:
+    held = await hold(threads, "a")
+    await begin(threads, held)
+    async with ending_slowly(record, held):
+        forking = asyncio.ensure_future(threads.fork(held.id))
+        undoing = asyncio.ensure_future(threads.undo(held.id))
+        for _ in range(20):
+            await threads.get(held.id)
+    fork = await forking
+    assert (fork.turn_count, fork.context) == (1, (await threads.get(held.id)).context)
+    with pytest.raises(InvalidInput) as caught:  # and not for a turn that runs
+        await undoing
+    assert caught.value.code == "too_few_turns"

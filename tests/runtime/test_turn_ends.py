@@ -23,7 +23,8 @@ from hansard.runtime.agents.protocol import (
     Text,
 )
 from hansard.runtime.engine import Engine
-from hansard.runtime.operations import Change, Compact, GetSessionSnapshot, SendMessage
+from hansard.runtime.operations import Change, Compact, GetSessionSnapshot, SendMessage, Steer
+from hansard.runtime.recovery import recover
 from hansard.service.sessions import DatabaseSessions
 from hansard.store import sessions
 from hansard.store.database import Tx
@@ -178,3 +179,36 @@ async def test_lost_turn_counts_in_its_thread_what_was_told_of_it(
     assert await runs.journal(again) == [user("hello"), assistant("so far")]
     assert (await record.usage_report(group_by=("model",))).totals.calls == 2
     assert (await record.verify_ledger()).ok
+
+
+async def test_engine_says_of_its_thread_what_the_record_says(
+    stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
+) -> None:
+    agent = Patient()
+    runs, engine = await running(stack, record, tmp_path, agent)
+    agent.may_speak.set()
+    await runs.send(engine)
+    assert engine.thread == await runs.threads.get(engine.thread.id)
+    assert isinstance(record.clock, Clock)
+    record.clock.advance(1)
+    await engine.ask(Change(edit=update({"title": "Seats"})))
+    assert engine.thread == await runs.threads.get(engine.thread.id)
+    await engine.ask(Compact())
+    await engine.wait_for_turn()
+    assert engine.thread == await runs.threads.get(engine.thread.id)
+
+
+async def test_recovered_turn_says_how_often_it_was_steered(
+    stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
+) -> None:
+    runs, engine = await running(stack, record, tmp_path, Patient())
+    turn_id = await engine.ask(SendMessage(prompt="one"))
+    await engine.ask(Steer(turn_id=turn_id, prompt="two"))
+    await runs.seen(engine, "turn.steered")
+    assert isinstance(record.clock, Clock)
+    record.clock.advance(60)
+    thread = await runs.threads.lease(engine.thread.id, holder="another", url=None)
+    await recover(record, runs.threads, thread)
+    turn = await runs.threads.get_turn(engine.thread.id, turn_id)
+    assert turn is not None
+    assert (turn.status, turn.steer_count) == ("interrupted", 1)

@@ -162,12 +162,14 @@ class Folded:
         messages: Those that are whole.
         usage: Of the model calls that were answered.
         waits: What nobody has answered yet, with its kind, by id.
+        steer_count: How often something was said in it.
     """
 
     items: dict[str, Item] = field(default_factory=dict)
     messages: list[dict[str, Any]] = field(default_factory=list)
     usage: list[dict[str, Any]] = field(default_factory=list)
     waits: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    steer_count: int = 0
 
     def open_waits(self, kind: str) -> list[dict[str, Any]]:
         """What readers were told of the approvals, questions or calls that are open."""
@@ -195,24 +197,30 @@ class Folded:
 def fold(events: Iterable[ThreadEvent], into: Folded | None = None) -> Folded:
     """Make of the events of a turn what they say; ``into`` goes on from earlier ones."""
     folded = into or Folded()
+    grown: dict[str, list[str]] = {}  # a long text is copied once for all of its pieces
     for event in events:
         payload = json.loads(event.payload)
         match event.kind:
             case "item.started" | "item.completed" | "item.failed" | "item.interrupted":
                 item = payload["item"]
                 known = folded.items.get(item["id"], {})
+                grown.pop(item["id"], None)  # it tells the whole text
                 folded.items[item["id"]] = {**known, **item}
             case "item.delta":
                 assert event.item_id is not None
-                folded.items[event.item_id]["text"] += payload["delta"]
+                grown.setdefault(event.item_id, []).append(payload["delta"])
             case "message.completed":
                 folded.messages.append(payload["message"])
             case "usage.recorded":
                 folded.usage.append(payload["call"])
+            case "turn.steered":
+                folded.steer_count += 1
             case kind if kind in _ASKS:
                 folded.waits[payload["id"]] = (_ASKS[kind], payload)
             case kind if kind in _SETTLES:
                 folded.waits.pop(payload["id"], None)
             case _:
                 pass
+    for name, pieces in grown.items():
+        folded.items[name]["text"] += "".join(pieces)
     return folded

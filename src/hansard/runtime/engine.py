@@ -27,7 +27,7 @@ from hansard.core.threads import (
     PROMPT_SHOWN,
     NewEvent,
     Thread,
-    TurnEnd,
+    ThreadStep,
     check_prompt,
     turn_active,
 )
@@ -321,16 +321,18 @@ class Engine:
             self.turn = None
         self.used_at_s = asyncio.get_running_loop().time()
 
-    def _end_turn(self, end: TurnEnd) -> None:
+    def _end_turn(self, step: ThreadStep) -> None:
         """Take over what a turn came to, which is on disk."""
-        turn = self.turn
+        turn, end = self.turn, step.end
         assert turn is not None
+        assert end is not None
         self._messages += turn.told.said
         self._last_call = turn.told.last_call or self._last_call
         self._thread = replace(
             self._thread,
             turn_id=None,
             latest_status=end.status,
+            updated_at_us=max(step.at_us, self._thread.updated_at_us),
             context=end.context or self._thread.context,
             message_count=len(self._messages),
             usage=self._usage_with(turn),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from platform import node
 from typing import Final
 from urllib.parse import urlsplit
@@ -75,7 +75,8 @@ class Leases:
         try:
             yield thread, until_s
         except BaseException:
-            await self.release(threads, thread_id, thread.lease.fence)
+            with suppress(Unavailable):  # it ends by itself then
+                await self.release(threads, thread_id, thread.lease.fence)
             raise
 
     async def renew(self, threads: ThreadService, fences: Mapping[Key, int]) -> Mapping[Key, float]:

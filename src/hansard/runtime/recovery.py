@@ -43,7 +43,7 @@ async def recover(record: DatabaseSessions, threads: ThreadService, thread: Thre
         status="interrupted",
         error=write_payload({"code": "server_lost", "message": LOST}),
         usage=write_payload(used._asdict()),
-        steer_count=turn.steer_count,
+        steer_count=folded.steer_count,
     )
     step = ThreadStep(
         fence=thread.lease.fence,

@@ -46,7 +46,7 @@ class RunningTurn:
 
     Args:
         place: Of it among the turns under way; given back at its end, before anybody hears of that.
-        ended: Called when the turn's end is on disk.
+        ended: Given the step that ends the turn, when it is on disk.
 
     Attributes:
         told: What it came to so far.
@@ -64,7 +64,7 @@ class RunningTurn:
         thread_id: str,
         *,
         place: ExitStack,
-        ended: Callable[[TurnEnd], None],
+        ended: Callable[[ThreadStep], None],
     ) -> None:
         self.plan = plan
         self.steer_count = 0
@@ -236,7 +236,7 @@ class RunningTurn:
             await self._log.commit(step, partial(self._write_end, end.calls))
             self.told.said, self.told.calls = self.told.messages, list(end.calls)
             self._place.close()
-            self._ended(over)  # before anybody hears of it, and begins the next
+            self._ended(step)  # before anybody hears of it, and begins the next
             self._log.note(step)
 
     async def _write_end(self, calls: list[NewUsage], step: ThreadStep) -> None:

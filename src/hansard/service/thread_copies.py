@@ -67,7 +67,7 @@ class ThreadCopies(ThreadSaves):
         check_thread_id(thread_id)
 
         def copy(tx: Tx) -> Thread:
-            return self._fork(tx, threads.get(tx, self.actor, thread_id), count)
+            return self._fork(tx, threads.hold(tx, self.actor, thread_id), count)
 
         return await self.runner.write(copy, key=(self.actor.tenant_id, thread_id))
 
@@ -88,6 +88,7 @@ class ThreadCopies(ThreadSaves):
         """
 
         def copy(tx: Tx) -> tuple[Thread, Session]:
+            sessions.lock(tx, self.actor, session_id)
             source = sessions.get(tx, self.actor, session_id)
             journal = self._journal(
                 agent=agent,
@@ -121,7 +122,7 @@ class ThreadCopies(ThreadSaves):
             raise _too_few(depth)
 
         def copy(tx: Tx) -> tuple[Thread, str | None]:
-            thread = threads.get(tx, self.actor, thread_id)
+            thread = threads.hold(tx, self.actor, thread_id)
             if thread.turn_id is not None:
                 raise turn_active(thread_id, thread.turn_id)
             cut = threads.find_cut(tx, self.actor, thread_id, depth)

@@ -46,7 +46,7 @@ class ThreadSaves(Bound):
         title = None if title is None else check_title(title)
 
         def copy(tx: Tx) -> Session:
-            thread = threads.get(tx, self.actor, thread_id)
+            thread = threads.hold(tx, self.actor, thread_id)
             if thread.turn_id is not None:
                 raise turn_active(thread_id, thread.turn_id)
             if not thread.message_count:

@@ -21,7 +21,7 @@ from hansard.core.threads import (
     thread_not_found,
 )
 from hansard.core.usage import UsageTotals
-from hansard.store import session_lists, thread_logs
+from hansard.store import session_lists, sessions, thread_logs
 from hansard.store.database import Row, Tx, one
 from hansard.store.sessions import Key
 
@@ -76,6 +76,17 @@ def get(tx: Tx, actor: Actor, thread_id: str) -> Thread:
     if row is None or not actor.may_see(row[1]):
         raise thread_not_found(thread_id)
     return _thread(row)
+
+
+def hold(tx: Tx, actor: Actor, thread_id: str) -> Thread:
+    """Return a thread of which no turn ends until the transaction does.
+
+    Raises:
+        NotFound: If it does not exist or is not within the actor's reach.
+    """
+    get(tx, actor, thread_id)
+    sessions.lock(tx, actor, thread_id)
+    return get(tx, actor, thread_id)
 
 
 def list_page(
