@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,11 +17,14 @@ from schemathesis import Case, SerializationContext
 from schemathesis.checks import CHECKS
 
 from hansard import __version__
+from hansard.compose import open_database
+from hansard.server.app import create_app
 from hansard.server.docs import to_html, to_markdown
 from hansard.server.endpoints import ENDPOINTS
 from hansard.server.openapi import document
-from tests.places import serve
+from hansard.settings import ChatSettings
 from tests.samples import dialogue
+from tests.server.applications import QUIET, listening
 
 DOCUMENT = document(ENDPOINTS, version=__version__, secured=True)
 EXAMPLES = 25  # of each operation; the seed is fixed, so that a failure comes back
@@ -39,6 +43,13 @@ def test_description_names_every_endpoint() -> None:
     assert described == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
     names = [op["operationId"] for item in DOCUMENT["paths"].values() for op in item.values()]
     assert len(set(names)) == len(names)
+
+
+def test_every_route_of_a_thread_may_refuse_its_id() -> None:
+    for path, item in DOCUMENT["paths"].items():
+        if "{thread_id}" in path:
+            for operation in item.values():
+                assert operation["responses"].keys() >= {"400", "404"}
 
 
 def test_description_has_no_dangling_reference() -> None:
@@ -88,7 +99,11 @@ def test_texts_name_every_endpoint_and_shape() -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve(f"sqlite:///{tmp_path_factory.mktemp('api') / 'record.db'}") as url:
+    """A server where an echo lives in threads."""
+    folder = tmp_path_factory.mktemp("api")
+    chat = ChatSettings(script="echo", spool=str(folder / "spool"))
+    app = create_app(open_database(f"sqlite:///{folder / 'record.db'}"), replace(QUIET, chat=chat))
+    with listening(app) as url:
         yield url
 
 

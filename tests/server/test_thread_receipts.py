@@ -202,6 +202,8 @@ async def test_thread_that_nobody_made_is_not_found(
     for thread_id in (NOBODYS, "nothing"):
         answer = await api.request(method, f"/v1/threads/{thread_id}{path}", json=body)
         assert refusal(answer) == (404, "thread_not_found")
+    answer = await api.request(method, f"/v1/threads/no%20id{path}", json=body)
+    assert refusal(answer) == (400, "invalid_thread_id")
 
 
 async def test_anybody_may_ask_what_a_server_is(api: httpx.AsyncClient, record_url: str) -> None:

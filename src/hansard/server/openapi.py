@@ -120,6 +120,8 @@ def _failures(endpoint: Endpoint, *, secured: bool) -> Sequence[int]:
         statuses |= {408, 413, 415, 422}
     if "{" in endpoint.path or not endpoint.safe or endpoint.query.__struct_fields__:
         statuses.add(HTTPStatus.UNPROCESSABLE_ENTITY)
+    if "{thread_id}" in endpoint.path:
+        statuses |= {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
     if secured and not endpoint.open:
         statuses.add(HTTPStatus.UNAUTHORIZED)
     return sorted(statuses)

@@ -106,8 +106,8 @@ class ThreadAnswer(SettingsAnswer, kw_only=True):
     message_count: int
     usage: Totals
     task_id: str | None
-    dynamic_tools: Objects | UnsetType
-    environments: Objects | UnsetType
+    dynamic_tools: Objects | UnsetType = UNSET
+    environments: Objects | UnsetType = UNSET
     created_at: Time
     updated_at: Time
 
