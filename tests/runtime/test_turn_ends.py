@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,12 @@ from hansard.runtime.agents.protocol import (
 from hansard.runtime.engine import Engine
 from hansard.runtime.operations import Change, Compact, GetSessionSnapshot, SendMessage, Steer
 from hansard.runtime.recovery import recover
+from hansard.runtime.saves import save
 from hansard.service.sessions import DatabaseSessions
 from hansard.store import sessions
 from hansard.store.database import Tx
 from tests.ledgers import Clock
-from tests.runtime.test_bad_agents import PLAN, Bad, raises, running
+from tests.runtime.test_bad_agents import PLAN, TOOL, Bad, raises, running
 from tests.runtime.test_threads import ME, record, stack
 from tests.samples import assistant, user
 
@@ -96,8 +98,9 @@ async def test_change_while_a_summary_is_recorded_keeps_that(
     assert json.loads(thread.context)["summary"] == "in short"
 
 
+@pytest.mark.parametrize("settings", [{}, {"mode": "plan"}, {"auto_approve": True}])
 async def test_agent_that_is_left_to_itself_makes_no_call_more(
-    stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
+    settings: dict[str, Any], stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
 ) -> None:
     asked: list[Request] = []
 
@@ -105,11 +108,17 @@ async def test_agent_that_is_left_to_itself_makes_no_call_more(
         asked.append(request)
         yield Completed(messages=[assistant("well")], calls=[], finish_reason="stop")
 
-    runs, engine = await running(stack, record, tmp_path, Bad(rest))
-    await runs.send(engine)
+    _, engine = await running(stack, record, tmp_path, Bad(rest))
+    await engine.ask(SendMessage(prompt="hello", settings=settings))
+    await engine.wait_for_turn()
+    seq = engine.thread.seq
     with pytest.raises(Unavailable) as caught:
         await asked[0].gate(PLAN)
     assert caught.value.code == "turn_over"
+    assert asked[0].desk is not None
+    assert not (await asked[0].desk.approve(TOOL)).is_allowed
+    await engine.ask(Change(edit=update({"title": "Seats"})))
+    assert engine.thread.seq == seq + 1  # and it tells nobody of anything
 
 
 async def test_error_that_is_no_text_of_the_record_is_told_as_far_as_it_is(
@@ -167,11 +176,14 @@ async def test_lost_turn_counts_in_its_thread_what_was_told_of_it(
     await engine.ask(SendMessage(prompt="hello"))
     await runs.seen(engine, "item.delta")
     told = (await engine.ask(GetSessionSnapshot())).usage
+    saving = asyncio.ensure_future(save(runs.runtime, ME, thread_id, "s", wait_s=60.0))
     assert isinstance(record.clock, Clock)
     record.clock.advance(60)
     await runs.threads.lease(thread_id, holder="another", url=None)  # and dies
     is_lost.set()
-    await engine.wait_for_turn()
+    with pytest.raises(Unavailable) as caught:  # it does not know what became of the turn
+        await saving
+    assert caught.value.code == "engine_stopped"
     record.clock.advance(60)
     again = await runs.runtime.engine(ME, thread_id)
     assert again is not engine

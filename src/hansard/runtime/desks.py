@@ -29,6 +29,7 @@ UNHEARD_MAX: Final = 1_000_000  # characters said to one turn, as many as a prom
 DECISIONS: Final = ("allow", "deny")
 UNANSWERED: Final = "nobody answered in time"
 ALLOWED: Final = Approval(is_allowed=True)
+CLOSED: Final = Approval(is_allowed=False, reason="the turn is over")
 PLAN_DENIES: Final = Approval(
     is_allowed=False,
     reason="the thread is in mode plan, where no tool is called that needs an approval",
@@ -88,7 +89,9 @@ class TurnDesk:
         return [wait.kind for wait in self._waits.values()]
 
     async def approve(self, call: ToolCalled) -> Approval:
-        """Ask whether a tool may be called, if the settings do not say it."""
+        """Ask whether a tool may be called, if the settings do not say it, and the turn runs."""
+        if self._is_closed:
+            return CLOSED
         if self._settings.allows_all:
             return ALLOWED
         approval_id = make_approval_id(self._thread_id, self._clock())

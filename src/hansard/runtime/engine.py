@@ -37,7 +37,7 @@ from hansard.runtime.agents.protocol import Agent
 from hansard.runtime.feeds import Feed
 from hansard.runtime.journals import read_journal
 from hansard.runtime.log import Log, write_payload
-from hansard.runtime.mailboxes import Mailbox
+from hansard.runtime.mailboxes import Mailbox, stopped
 from hansard.runtime.operations import (
     SUM_UP,
     BeginTurn,
@@ -351,6 +351,8 @@ class Engine:
         return self.thread
 
     def _snapshot(self) -> Snapshot:
+        if not self.holds_lease():  # others may have written since
+            raise stopped()
         thread, turn, call = self.thread, self.turn, self._last_call
         messages = list(self._messages)
         if turn is not None:

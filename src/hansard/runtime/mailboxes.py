@@ -33,7 +33,7 @@ class Mailbox:
             Unavailable: ``engine_stopped``.
         """
         if self._is_closed:
-            raise _stopped()
+            raise stopped()
         if self._waiting.qsize() >= MAILBOX_MAX and not isinstance(operation, Shutdown):
             raise LimitReached(f"{MAILBOX_MAX} operations wait for the thread", code="mailbox_full")
         self._waiting.put_nowait(operation)
@@ -49,8 +49,9 @@ class Mailbox:
         while not self._waiting.empty():
             answer = self._waiting.get_nowait().answer
             if not answer.done():
-                answer.set_exception(_stopped())
+                answer.set_exception(stopped())
 
 
-def _stopped() -> Unavailable:
+def stopped() -> Unavailable:
+    """The error for who asks an engine that does nothing any more."""
     return Unavailable("the engine has stopped", code="engine_stopped")
