@@ -288,6 +288,20 @@ async def test_other_server_sends_requests_on_and_streams(serve: Serve) -> None:
         assert told[-1]["payload"]["turn"]["status"] == "completed"
 
 
+async def test_no_proxy_sees_what_servers_send_on(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    async with (
+        httpx.AsyncClient(base_url=serve(), timeout=30, trust_env=False) as one,
+        httpx.AsyncClient(base_url=serve(), timeout=30, trust_env=False) as two,
+    ):
+        thread_id = await new_thread(one)
+        await take_turn(one, thread_id)
+        changed = await two.patch(f"/v1/threads/{thread_id}", json={"title": "Seats"})
+        assert changed.status_code == 200, changed.text
+
+
 @pytest.mark.parametrize("path", ["/v1/approvals/{}", "/v1/threads/{thread_id}/approvals/{}"])
 async def test_any_server_shows_what_is_open_and_passes_decisions_on(
     serve: Serve, path: str

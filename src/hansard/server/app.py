@@ -59,7 +59,7 @@ def create_app(
             await stack.enter_async_context(record)
             client = await stack.enter_async_context(_client())
             context.authenticator = _authenticator(context, client)
-            context.forwarder = Forwarder(client)
+            context.forwarder = Forwarder(await stack.enter_async_context(_neighbour()))
             await _tell_durability(record, context.log)
             told = await stack.enter_async_context(telling(settings.telemetry, record.clock))
             chat = await open_chat(context, agent, told)
@@ -122,3 +122,8 @@ def _authenticator(context: Context, client: httpx.AsyncClient) -> Authenticator
 def _client() -> httpx.AsyncClient:
     """The client for the issuer and the webhook: bounded, and without redirects."""
     return httpx.AsyncClient(verify=trusted(), timeout=FETCH_MAX_S / 2, follow_redirects=False)
+
+
+def _neighbour() -> httpx.AsyncClient:
+    """The client for other servers of the record: past proxies, which would see credentials."""
+    return httpx.AsyncClient(verify=trusted(), follow_redirects=False, trust_env=False)
