@@ -108,8 +108,10 @@ async def test_thread_has_a_life(api: httpx.AsyncClient) -> None:
 
 
 async def test_thread_is_changed_and_archived(api: httpx.AsyncClient) -> None:
-    thread_id = await new_thread(api, title="Seats")
+    thread_id = await new_thread(api, title="Seats", model="", system_prompt="")
     path = f"/v1/threads/{thread_id}"
+    made = (await api.get(path)).json()["thread"]
+    assert (made["model"], made["system_prompt"]) == (None, None)
     changed = await api.patch(path, json={"title": "", "archived": True})
     assert (changed.json()["title"], changed.json()["archived"]) == (None, True)
     assert (await api.get("/v1/threads")).json() == []

@@ -81,6 +81,7 @@ def test_credential_is_masked(secret: str) -> None:
         ('{"password": "two words"}', f'{{"password": {MASK}}}'),
         ("PASSWORD=hunter2, API_KEY: 'x'", f"PASSWORD={MASK}, API_KEY: {MASK}"),
         ("my password is hunter2", f"my password is {MASK}"),
+        ("Server=db;Pwd=hunter2;", f"Server=db;Pwd={MASK};"),
         ("the token of the thread", "the token of the thread"),
         ("task-forces ask a risky desk-clerk", "task-forces ask a risky desk-clerk"),
         ("https://example.org/a/b?c=d", "https://example.org/a/b?c=d"),

@@ -38,7 +38,7 @@ _CREDENTIAL: Final = re.compile(
 )
 _CUT_WORD: Final = re.compile(r"\S{1,64}\Z")  # the beginning of a secret looks like a word
 _NAMED: Final = re.compile(
-    r"""((?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?["']?\s*(?:=|:|\bis\b)\s*)
+    r"""((?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|credential)s?["']?\s*(?:=|:|\bis\b)\s*)
     (?:"[^"]*"|'[^']*'|[^\s,;"'}]+)""",
     re.VERBOSE | re.IGNORECASE,
 )

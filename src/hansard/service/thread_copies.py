@@ -176,8 +176,8 @@ class ThreadCopies(ThreadSaves):
             owner=self.actor.owner,
             agent=agent,
             title=title,
-            model=model,
-            system_prompt=system_prompt,
+            model=model or None,
+            system_prompt=system_prompt or None,
             clock=self.clock,
         )
 
