@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from hansard.runtime.agents.protocol import (
 )
 from hansard.runtime.agents.pydantic_ai import PydanticAgent
 from hansard.runtime.engine import Engine
+from hansard.runtime.observers import Observer
 from hansard.runtime.operations import Interrupt, SendMessage
 from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
@@ -88,9 +89,12 @@ async def running(
     *,
     turn_s: float = 60.0,
     heed_s: float = 60.0,
+    observers: Sequence[Observer] = (),
 ) -> tuple[Runs, Engine]:
     limits = replace(AMPLE, turn_s=turn_s)
-    chat = await stack.enter_async_context(chatting(record, folder, agent, limits=limits))
+    chat = await stack.enter_async_context(
+        chatting(record, folder, agent, limits=limits, observers=observers)
+    )
     parts = replace(chat.turn_parts(60.0), heed_s=heed_s)
     runtime = Runtime(record, {agent.name: agent}, parts)
     runs = Runs(await stack.enter_async_context(runtime), record)

@@ -33,6 +33,7 @@ from hansard.store.database import Tx
 from tests.ledgers import Clock
 from tests.runtime.test_bad_agents import PLAN, TOOL, Bad, raises, running
 from tests.runtime.test_threads import ME, record, stack
+from tests.runtime.test_turns import Crashing
 from tests.samples import assistant, user
 
 __all__ = ["record", "stack"]
@@ -171,7 +172,8 @@ async def test_lost_turn_counts_in_its_thread_what_was_told_of_it(
         yield Text(", unheard")
         await asyncio.Event().wait()
 
-    runs, engine = await running(stack, record, tmp_path, Bad(rest))
+    watching = Crashing()
+    runs, engine = await running(stack, record, tmp_path, Bad(rest), observers=[watching])
     thread_id = engine.thread.id
     await engine.ask(SendMessage(prompt="hello"))
     await runs.seen(engine, "item.delta")
@@ -184,6 +186,7 @@ async def test_lost_turn_counts_in_its_thread_what_was_told_of_it(
     with pytest.raises(Unavailable) as caught:  # it does not know what became of the turn
         await saving
     assert caught.value.code == "engine_stopped"
+    assert watching.ended_with == ["interrupted"]
     record.clock.advance(60)
     again = await runs.runtime.engine(ME, thread_id)
     assert again is not engine

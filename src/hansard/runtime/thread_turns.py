@@ -120,15 +120,18 @@ class RunningTurn:
     async def run(self) -> bool:
         """Take the turn to its end; False if this server has lost the thread meanwhile."""
         end: Completed | AgentFailed = AgentFailed(_crashed())
+        is_recorded = False
         with self._place:
             with Guard(self._parts.log, "turn.crashed", turn_id=self.plan.turn_id):
                 end = await self._reach_end()
             self.is_over = True
             self.desk.close()
             self._gate.close()
+            end = self._with_told_calls(end)
             with Guard(self._parts.log, "turn.unrecorded", turn_id=self.plan.turn_id):
-                return await self._finish(self._with_told_calls(end))
-        return False
+                is_recorded = await self._finish(end)
+        self._watches.ended(self._watched(end, self._status_of(end)))
+        return is_recorded
 
     def interrupt(self, why: HansardError | None = None) -> None:
         """Ask no longer; how far it came is recorded."""
@@ -187,7 +190,6 @@ class RunningTurn:
             return False
         with Guard(self._parts.log, "turn.holds_left", turn_id=self.plan.turn_id):
             await self._spool_costs(end, besides=end.calls)
-        self._watches.ended(self._watched(end, self._status_of(end)))
         return True
 
     def _with_told_calls(self, end: Completed | AgentFailed) -> Completed | AgentFailed:
