@@ -284,7 +284,7 @@ REFUSED: dict[str, dict[str, tuple[Act, str]]] = {
         },
         "archived": (lambda r: r.list(archived=1), "invalid_field"),
         "cursor that is no text": (lambda r: r.list_turns("s", cursor=5), "invalid_cursor"),  # type: ignore[arg-type]  # the point
-        "sort": (lambda r: r.list(sort="title"), "invalid_sort"),
+        "sort": (lambda r: r.list(sort="length"), "invalid_sort"),
         "order": (lambda r: r.list_messages("s", order="random"), "invalid_order"),
         "search of a NUL": (lambda r: r.list(search=NUL), "invalid_json"),
         "long search": (lambda r: r.list(search="x" * 257), "invalid_field"),
