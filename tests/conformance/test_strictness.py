@@ -149,7 +149,8 @@ async def test_bad_id_of_a_new_session_is_refused(everywhere: Places) -> None:
     def bind(id: Any) -> Act:
         return lambda record: record.create(session_id=id)
 
-    await assert_refused(everywhere, {repr(id): (bind(id), "invalid_id") for id in BAD_IDS})
+    bad = [*BAD_IDS, "summary"]
+    await assert_refused(everywhere, {repr(id): (bind(id), "invalid_id") for id in bad})
 
 
 REFUSED: dict[str, dict[str, tuple[Act, str]]] = {

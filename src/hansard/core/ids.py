@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from hansard.core.errors import InvalidInput
 from hansard.core.strict_json import exact
@@ -22,6 +23,9 @@ Clock = Callable[[], int]
 
 EntropySource = Callable[[int], bytes]
 """Gives that many random bytes."""
+
+RESERVED: Final = frozenset({"summary"})
+"""Ids under which no session could be read over HTTP."""
 
 _ID = re.compile(r"[A-Za-z0-9_\-:.]{1,128}")
 _BURIED = re.compile(_ID.pattern + "~[0-9A-Z]{26}")
@@ -50,6 +54,20 @@ def check_id(value: object, noun: str) -> str:
             field=noun,
         )
     return exact(value)
+
+
+def check_new_id(value: object) -> str:
+    """Return ``value`` if a new session may have it: a route may have taken its name.
+
+    Raises:
+        InvalidInput: As ``check_id``, or if it is one of ``RESERVED``.
+    """
+    session_id = check_id(value, "session_id")
+    if session_id in RESERVED:
+        raise InvalidInput(
+            f"no session may be called {session_id}", code="invalid_id", field="session_id"
+        )
+    return session_id
 
 
 def check_ledger_name(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hansard.core import strict_json
 from hansard.core.errors import InvalidInput
-from hansard.core.ids import Clock, check_id, make_ulid
+from hansard.core.ids import Clock, check_new_id, make_ulid
 from hansard.core.messages import NewMessage
 from hansard.core.paging import check_limit
 from hansard.core.strict_json import check_optional_text, check_text
@@ -224,9 +224,7 @@ def check_new_session(
     """
     now_us = clock()
     return NewSession(
-        id="sess_" + make_ulid(now_us)
-        if session_id is None
-        else check_id(session_id, "session_id"),
+        id="sess_" + make_ulid(now_us) if session_id is None else check_new_id(session_id),
         owner=owner,
         agent=check_optional_text(agent, "agent", length_max=NAME_LENGTH_MAX),
         title=check_optional_text(title, "title", length_max=TITLE_LENGTH_MAX),
