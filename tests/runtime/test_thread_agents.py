@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from fastmcp import FastMCP
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import CallDeferred, ModelRetry
+from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
@@ -185,3 +187,26 @@ async def test_client_runs_the_tools_of_an_upstream(
     assert journal[-1] == assistant("It is free.")
     assert (await runs.threads.get(engine.thread.id)).usage.calls == 2
     assert len(upstream.asked[1].body["messages"]) == 3
+
+
+async def test_tools_of_a_server_of_mcp_wait_for_leave(
+    stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
+) -> None:
+    server = FastMCP("seats")
+
+    @server.tool
+    def reserve(seat: str) -> str:
+        return f"reserved {seat}"
+
+    tools = MCPToolset(server).approval_required()
+    model = FunctionModel(stream_function=calls_then_says)
+    airline = PydanticAgent(Agent(model, name="airline", toolsets=[tools]))
+    runs = await running(stack, record, tmp_path, airline)
+    engine = await runs.new("airline")
+    await engine.ask(SendMessage(prompt="take 1A"))
+    approval = await runs.seen(engine, "approval.required")
+    assert approval["tool_name"] == "reserve"
+    await engine.decide(approval["id"], "allow", remember=False)
+    await engine.wait_for_turn()
+    (result,) = [said for said in await runs.journal(engine) if said["role"] == "tool"]
+    assert result["content"] == "reserved 1A"
