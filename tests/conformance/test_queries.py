@@ -19,6 +19,7 @@ from hansard.core.traces import Trace
 from hansard.server.app import key_service
 from hansard.service.feedback import FeedbackService
 from hansard.service.retention import RetentionService
+from hansard.service.threads import ThreadService
 from hansard.service.traces import TraceService
 from hansard.settings import AccessSettings
 from hansard.store.postgres import open_connection
@@ -45,6 +46,7 @@ COPIES = {
     "api_keys": ("'key_id', n", 5_000),
     "price_versions": ("'number', n + 1", 5_000),
     "feedback": (f"{ID}, 'feedback_id', n, 'trace_id', n, 'created_at_us', n", 5_000),
+    "threads": ("'thread_id', format('s%s', n), 'updated_at_us', n", 5_000),
     "traces": (f"{ID}, 'trace_id', n, 'started_at_us', n, 'saved_at_us', n", 5_000),
 }
 """How often a row of each table is copied, and with which fields changed: enough that
@@ -224,6 +226,7 @@ def _fill(url: str) -> None:
             trace = Trace(trace_id="t", started_at="2026-01-01T00:00:00Z", session_id="s")
             await TraceService(record.runner, actor=record.actor).save(trace)
             await FeedbackService(record.runner, actor=record.actor).add(rating=1, session_id="s")
+            await ThreadService(record.runner, actor=record.actor, clock=record.clock).create("a")
 
     anyio.run(fill)
 
