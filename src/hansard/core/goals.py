@@ -19,7 +19,6 @@ from hansard.core.strict_json import check_text
 from hansard.core.usage import TOTAL_MAX, UsageTotals
 
 OBJECTIVE_LENGTH_MAX: Final = 4_000
-GOAL_STATUSES: Final = ("active", "blocked", "complete")
 
 _FROM: Final = {"blocked": ("active",), "complete": ("active", "blocked")}
 
@@ -28,7 +27,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     """What a thread is to reach.
 
     Attributes:
-        status: One of ``GOAL_STATUSES``.
+        status: ``active``, ``blocked`` or ``complete``.
         token_budget: How many tokens it may take; nothing ends by itself at that.
         tokens_before: What the thread had used when it was set.
         tokens_after: What it had used when the goal was reached.

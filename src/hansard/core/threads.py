@@ -26,8 +26,6 @@ from hansard.core.usage import UsageTotals
 LEASE_US: Final = 15_000_000  # after which a server that renews nothing has lost its threads
 REPLAY_MAX: Final = 4_096  # events before the present that a reader may ask for by their number
 PROMPT_SHOWN: Final = 280  # characters of a prompt that a turn tells of itself
-TURN_KINDS: Final = ("message", "compaction")
-TURN_STATUSES: Final = ("in_progress", "completed", "failed", "interrupted")
 EVENT_KINDS: Final = (
     "thread.started",
     "thread.updated",
@@ -52,15 +50,6 @@ EVENT_KINDS: Final = (
     "thread_goal_updated",
     "thread_goal_cleared",
 )
-ITEM_KINDS: Final = (
-    "user_message",
-    "agent_message",
-    "agent_reasoning",
-    "tool_call",
-    "context_compaction",
-    "error",
-)
-
 REQUESTED: Final = {
     "approval": "approval.required",
     "user_input": "user_input.required",
@@ -205,6 +194,8 @@ class ThreadTurn:
 
     Attributes:
         number: From 1, in the order of their beginnings.
+        kind: ``message`` or ``compaction``.
+        status: ``in_progress``, ``completed``, ``failed`` or ``interrupted``.
         prompt: How it begins.
         settings: How its agent was to work, as JSON.
         error: A code and a message, as JSON.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from msgspec import UNSET, Meta, Raw
+from msgspec import UNSET
 
 from hansard.core.errors import InvalidInput, NotFound
 from hansard.core.items import Folded, Item, list_items
@@ -40,8 +40,6 @@ TURNS_SHOWN: Final = 50  # of a thread's detail: the latest
 PREVIEW_LENGTH: Final = 140
 
 _OWN: Final = ("title", "model", "system_prompt", "archived")
-
-Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 
 
 async def create_thread(call: Call[NoQuery, ThreadBody]) -> Reply:

@@ -49,8 +49,6 @@ class ThreadHead:
     latest_turn_id: str | None
     latest_status: str | None
     fence: int
-    lease_until_us: int
-    holder: str | None
     updated_at_us: int
     is_moved: bool = False
 

@@ -1,6 +1,6 @@
 -- name: thread_lock
 SELECT t.tenant_id, t.thread_id, t.owner, t.seq, t.turn_count, t.turn_id, t.latest_turn_id,
-    t.latest_status, t.fence, t.lease_until_us, t.holder, t.updated_at_us
+    t.latest_status, t.fence, t.updated_at_us
 FROM threads AS t
 JOIN unnest(:tenant_id::text[], :thread_id::text[]) AS r(tenant_id, thread_id)
     ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id
@@ -9,7 +9,7 @@ FOR NO KEY UPDATE OF t;
 
 -- name: thread_lock_free
 SELECT t.tenant_id, t.thread_id, t.owner, t.seq, t.turn_count, t.turn_id, t.latest_turn_id,
-    t.latest_status, t.fence, t.lease_until_us, t.holder, t.updated_at_us
+    t.latest_status, t.fence, t.updated_at_us
 FROM threads AS t
 JOIN unnest(:tenant_id::text[], :thread_id::text[]) AS r(tenant_id, thread_id)
     ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id

@@ -41,13 +41,13 @@ LIMIT :limit;
 -- name: thread_lock
 -- Heads of threads, locked in one order until the end of the transaction.
 SELECT tenant_id, thread_id, owner, seq, turn_count, turn_id, latest_turn_id, latest_status, fence,
-    lease_until_us, holder, updated_at_us FROM threads
+    updated_at_us FROM threads
 WHERE tenant_id = :tenant_id AND thread_id = :thread_id;
 
 -- name: thread_lock_free
 -- The same, but for those that another transaction has locked.
 SELECT tenant_id, thread_id, owner, seq, turn_count, turn_id, latest_turn_id, latest_status, fence,
-    lease_until_us, holder, updated_at_us FROM threads
+    updated_at_us FROM threads
 WHERE tenant_id = :tenant_id AND thread_id = :thread_id;
 
 -- name: thread_advance
