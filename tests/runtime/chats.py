@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -36,6 +37,24 @@ AMPLE = ChatLimits(
     left_s=60.0,
     drain_s=60.0,
 )
+
+
+class Bare:
+    """The part of an agent that holds nothing open and names no model."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    async def models(self) -> list[dict[str, Any]]:
+        return []
 
 
 def turn(number: int, session_id: str | None = "s", **more: Any) -> TurnRecord:

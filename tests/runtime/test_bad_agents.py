@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 import pytest
 from pydantic_ai import Agent
@@ -36,7 +34,7 @@ from hansard.runtime.observers import Observer
 from hansard.runtime.operations import Interrupt, SendMessage
 from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
-from tests.runtime.chats import AMPLE, chatting
+from tests.runtime.chats import AMPLE, Bare, chatting
 from tests.runtime.test_threads import Runs, record, stack
 from tests.samples import assistant, user
 
@@ -47,27 +45,13 @@ PLAN = CallPlan(provider="", model="bad", input_tokens_bound=3)
 TOOL = ToolCalled("w1", "book", "{}")
 
 
-class Bad:
+class Bad(Bare):
     """An agent that makes a call and says something, and goes on as it is told; then a good one."""
 
     name = "bad"
 
     def __init__(self, rest: Rest) -> None:
         self._rest: Rest | None = rest
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
-
-    async def models(self) -> list[dict[str, Any]]:
-        return []
 
     async def run(self, request: Request) -> AsyncGenerator[Event]:
         rest, self._rest = self._rest, None

@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -28,7 +27,7 @@ from hansard.runtime.operations import (
 )
 from hansard.runtime.threads import Runtime
 from hansard.service.sessions import DatabaseSessions
-from tests.runtime.chats import AMPLE, chatting
+from tests.runtime.chats import AMPLE, Bare, chatting
 from tests.runtime.test_thread_agents import running as running_agent
 from tests.runtime.test_threads import ME, SLOW, Runs, record, running, stack
 from tests.samples import assistant, user
@@ -36,7 +35,7 @@ from tests.samples import assistant, user
 __all__ = ["record", "stack"]
 
 
-class Odd:
+class Odd(Bare):
     """An agent that does as a test says, and keeps what it was asked."""
 
     name = "odd"
@@ -44,20 +43,6 @@ class Odd:
     def __init__(self, *turns: str) -> None:
         self.asked: list[list[dict[str, Any]]] = []
         self._turns = iter(turns)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
-
-    async def models(self) -> list[dict[str, Any]]:
-        return []
 
     async def run(self, request: Request) -> AsyncGenerator[Event]:
         self.asked.append(request.body["messages"])

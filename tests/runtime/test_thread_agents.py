@@ -164,9 +164,9 @@ CALLS = (
 SAYS = (event("It is free."), event(finish_reason="stop"), usage_event(), DONE)
 
 
-async def test_client_runs_the_tools_of_an_upstream(
-    stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
-) -> None:
+async def calling(stack: AsyncExitStack) -> tuple[FakeUpstream, Upstream]:
+    """An upstream that calls a tool, and speaks when it has the result."""
+
     async def speak(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         events = CALLS if len(upstream.asked) == 1 else SAYS
         writer.write(STREAM_HEAD + b"".join(map(piece, events)) + STREAM_END)
@@ -174,6 +174,13 @@ async def test_client_runs_the_tools_of_an_upstream(
     upstream = FakeUpstream(behaviour=speak)
     await stack.enter_async_context(serving(upstream))
     asked = await stack.enter_async_context(Upstream(upstream.url))
+    return upstream, asked
+
+
+async def test_client_runs_the_tools_of_an_upstream(
+    stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
+) -> None:
+    upstream, asked = await calling(stack)
     runs = await running(stack, record, tmp_path, ThreadUpstream(asked))
     engine = await runs.new("upstream")
     await engine.ask(SendMessage(prompt="is 1A free?", model="gpt-4o"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -18,16 +17,14 @@ from hansard.core.thread_settings import ThreadSettings, read_settings
 from hansard.runtime.agents.protocol import Event, Request
 from hansard.runtime.agents.pydantic_ai import PydanticAgent
 from hansard.runtime.agents.scripted import Line, Scripted, ScriptedTool
-from hansard.runtime.agents.upstream import Upstream
 from hansard.runtime.agents.upstream_threads import ThreadUpstream
 from hansard.runtime.desks import PLAN_DENIES
 from hansard.runtime.engine import Engine
 from hansard.runtime.operations import Change, Compact, Interrupt, SendMessage
 from hansard.service.sessions import DatabaseSessions
-from tests.runtime.test_thread_agents import CALLS, SAYS, calls_then_says
+from tests.runtime.test_thread_agents import calling, calls_then_says
 from tests.runtime.test_thread_agents import running as running_agent
 from tests.runtime.test_threads import ME, SLOW, Runs, record, running, stack
-from tests.runtime.upstreams import STREAM_END, STREAM_HEAD, FakeUpstream, piece, serving
 from tests.samples import assistant
 
 __all__ = ["record", "stack"]
@@ -207,13 +204,7 @@ async def test_author_of_an_agent_reads_the_settings(
 async def test_upstream_is_told_of_the_tools(
     stack: AsyncExitStack, record: DatabaseSessions, tmp_path: Path
 ) -> None:
-    async def speak(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        events = CALLS if len(upstream.asked) == 1 else SAYS
-        writer.write(STREAM_HEAD + b"".join(map(piece, events)) + STREAM_END)
-
-    upstream = FakeUpstream(behaviour=speak)
-    await stack.enter_async_context(serving(upstream))
-    asked = await stack.enter_async_context(Upstream(upstream.url))
+    upstream, asked = await calling(stack)
     runs = await running_agent(stack, record, tmp_path, ThreadUpstream(asked))
     engine = await runs.new("upstream")
     settings = {"dynamic_tools": [LOOK]}
